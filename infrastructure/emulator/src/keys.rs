@@ -1,0 +1,297 @@
+//! The emulator's own certificate authority and the key that signs tokens. Made once a process, or kept in a state folder
+//! so that settings survive a restart.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
+};
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs as provider;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+
+use crate::Error;
+
+/// Which certificate a server presents. Anything but `Trusted` is a fault on purpose, to show that a client checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Presented {
+    /// One that the emulator's CA signed, for the right name.
+    #[default]
+    Trusted,
+    /// One for the right name, signed by another CA.
+    OtherAuthority,
+    /// One that the emulator's CA signed, for another name.
+    OtherName,
+}
+
+/// The long-lived keys.
+pub(crate) struct Keys {
+    authority: CertificateAuthority,
+    pub(crate) signing: SigningKey,
+}
+
+struct CertificateAuthority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+    key_pem: String,
+}
+
+/// The RSA key that signs tokens, with the certificate that Entra ID publishes for it.
+pub(crate) struct SigningKey {
+    pub(crate) kid: String,
+    pub(crate) encoding: EncodingKey,
+    pub(crate) decoding: DecodingKey,
+    certificate_der: Vec<u8>,
+    jwk_n: String,
+    jwk_e: String,
+    key_pem: String,
+    certificate_pem: String,
+}
+
+impl Keys {
+    /// The keys that all emulators of this process share: making an RSA key takes longer than starting an emulator.
+    pub(crate) fn of_this_process() -> Result<Arc<Self>, Error> {
+        static KEYS: OnceLock<Result<Arc<Keys>, String>> = OnceLock::new();
+        KEYS.get_or_init(|| Keys::generate().map(Arc::new).map_err(|e| e.to_string())).clone().map_err(Error::Keys)
+    }
+
+    /// The keys kept in `folder`; made and written there, readable by this user only, if there are none yet.
+    pub(crate) fn kept_in(folder: &Path) -> Result<Arc<Self>, Error> {
+        // Two emulators that start at the same time must not each write half of the keys.
+        let lock = folder.join("lock");
+        let _held_until_return = fs::File::create(&lock)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(|e| Error::State { path: lock, why: e.to_string() })?;
+        let read = |name: &str| match fs::read_to_string(folder.join(name)) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::State { path: folder.join(name), why: e.to_string() }),
+        };
+        let files = [read(CA)?, read(CA_KEY)?, read(SIGNING)?, read(SIGNING_KEY)?];
+        if let [Some(ca), Some(ca_key), Some(signing), Some(signing_key)] = files {
+            let authority = CertificateAuthority::from_pem(CA_NAME, ca, ca_key);
+            let signing = SigningKey::from_pem(signing, signing_key);
+            return match (authority, signing) {
+                (Ok(authority), Ok(signing)) => Ok(Arc::new(Keys { authority, signing })),
+                (Err(why), _) | (_, Err(why)) => Err(Error::State {
+                    path: folder.to_owned(),
+                    why: format!(
+                        "a key or certificate in it can't be read ({why}); delete the folder to make new ones"
+                    ),
+                }),
+            };
+        }
+        let keys = Keys::generate().map_err(|e| Error::Keys(e.to_string()))?;
+        for (name, text) in [
+            (CA_KEY, &keys.authority.key_pem),
+            (SIGNING_KEY, &keys.signing.key_pem),
+            (SIGNING, &keys.signing.certificate_pem),
+            (CA, &keys.authority.pem),
+        ] {
+            write_private(&folder.join(name), text)
+                .map_err(|e| Error::State { path: folder.join(name), why: e.to_string() })?;
+        }
+        Ok(Arc::new(keys))
+    }
+
+    fn generate() -> Result<Self, rcgen::Error> {
+        Ok(Keys { authority: CertificateAuthority::generate(CA_NAME)?, signing: SigningKey::generate()? })
+    }
+
+    /// The CA certificate, PEM.
+    pub(crate) fn ca_pem(&self) -> &str {
+        &self.authority.pem
+    }
+
+    /// TLS settings for a server that presents a certificate for `names`.
+    pub(crate) fn server_config(&self, names: &[&str], presented: Presented) -> Result<ServerConfig, Error> {
+        let why = |e: rcgen::Error| Error::Keys(e.to_string());
+        let other;
+        let (authority, names): (_, &[&str]) = match presented {
+            Presented::Trusted => (&self.authority, names),
+            Presented::OtherName => (&self.authority, &["another-name.example"]),
+            Presented::OtherAuthority => {
+                other = CertificateAuthority::generate("Another CA").map_err(why)?;
+                (&other, names)
+            }
+        };
+        let key = KeyPair::generate().map_err(why)?;
+        let mut params =
+            CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).map_err(why)?;
+        params.distinguished_name = common_name(names[0]);
+        valid_for(&mut params, Duration::days(90));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &authority.issuer).map_err(why)?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+
+        let tls = |e: rustls::Error| Error::Keys(e.to_string());
+        let config = ServerConfig::builder_with_provider(Arc::new(azure_cipher_suites()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(tls)?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .map_err(tls)?;
+        Ok(config)
+    }
+}
+
+const CA_NAME: &str = "Azure Managed Redis Emulator CA";
+const CA: &str = "ca.pem";
+const CA_KEY: &str = "ca-key.pem";
+const SIGNING: &str = "token-signing.pem";
+const SIGNING_KEY: &str = "token-signing-key.pem";
+
+impl CertificateAuthority {
+    fn generate(name: &str) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let key_pem = key.serialize_pem();
+        let params = Self::params(name);
+        let pem = params.self_signed(&key)?.pem();
+        Ok(CertificateAuthority { pem, issuer: Issuer::new(params, key), key_pem })
+    }
+
+    /// The certificate itself is not read: what signing needs of it is the same each time.
+    fn from_pem(name: &str, pem: String, key_pem: String) -> Result<Self, String> {
+        let key = KeyPair::from_pem(&key_pem).map_err(|e| e.to_string())?;
+        Ok(CertificateAuthority { pem, issuer: Issuer::new(Self::params(name), key), key_pem })
+    }
+
+    fn params(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        valid_for(&mut params, Duration::days(3650));
+        params
+    }
+}
+
+impl SigningKey {
+    fn generate() -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name("accounts.accesscontrol.windows.net (emulator)");
+        valid_for(&mut params, Duration::days(3650));
+        let certificate_pem = params.self_signed(&key)?.pem();
+        Self::from_pem(certificate_pem, key.serialize_pem()).map_err(|_| rcgen::Error::CouldNotParseKeyPair)
+    }
+
+    fn from_pem(certificate_pem: String, key_pem: String) -> Result<Self, String> {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject;
+        let certificate_der =
+            CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|e| e.to_string())?.to_vec();
+        let encoding = EncodingKey::from_rsa_pem(key_pem.as_bytes()).map_err(|e| e.to_string())?;
+        let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&encoding, jsonwebtoken::Algorithm::RS256)
+            .map_err(|e| e.to_string())?;
+        let jsonwebtoken::jwk::AlgorithmParameters::RSA(rsa) = jwk.algorithm else {
+            return Err("the token signing key is not an RSA key".to_owned());
+        };
+        let decoding = DecodingKey::from_rsa_components(&rsa.n, &rsa.e).map_err(|e| e.to_string())?;
+        // As in Entra ID: the key's name is the SHA-1 thumbprint of its certificate.
+        let thumbprint = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &certificate_der);
+        Ok(SigningKey {
+            kid: URL_SAFE_NO_PAD.encode(thumbprint),
+            encoding,
+            decoding,
+            certificate_der,
+            jwk_n: rsa.n,
+            jwk_e: rsa.e,
+            key_pem,
+            certificate_pem,
+        })
+    }
+
+    /// Its entry in the key set, as Entra ID writes it.
+    pub(crate) fn jwk(&self, issuer: &str) -> Value {
+        json!({
+            "kty": "RSA",
+            "use": "sig",
+            "kid": self.kid,
+            "x5t": self.kid,
+            "n": self.jwk_n,
+            "e": self.jwk_e,
+            "x5c": [STANDARD.encode(&self.certificate_der)],
+            "issuer": issuer,
+        })
+    }
+}
+
+/// AES-GCM only: Azure dropped CHACHA20 (Microsoft Learn, "TLS configuration").
+fn azure_cipher_suites() -> CryptoProvider {
+    use provider::cipher_suite as suite;
+    CryptoProvider {
+        cipher_suites: vec![
+            suite::TLS13_AES_256_GCM_SHA384,
+            suite::TLS13_AES_128_GCM_SHA256,
+            suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        ],
+        ..provider::default_provider()
+    }
+}
+
+fn common_name(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+/// From yesterday on, so that a clock that is a little behind does no harm.
+fn valid_for(params: &mut CertificateParams, time: Duration) {
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - Duration::days(1);
+    params.not_after = now + time;
+}
+
+/// Writes a file that only this user can read, whole or not at all.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    drop(file);
+    fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_keys_come_back_the_same_and_nobody_else_can_read_them() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let made = Keys::kept_in(folder.path()).unwrap();
+        let read = Keys::kept_in(folder.path()).unwrap();
+        assert_eq!(made.ca_pem(), read.ca_pem());
+        assert_eq!(made.signing.kid, read.signing.kid);
+        for name in [CA, CA_KEY, SIGNING, SIGNING_KEY] {
+            let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_state_folder_is_named_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        Keys::kept_in(folder.path()).unwrap();
+        fs::write(folder.path().join(CA_KEY), "not a key").unwrap();
+        let error = Keys::kept_in(folder.path()).err().expect("a broken key must be noticed").to_string();
+        assert!(error.contains("delete the folder"), "{error}");
+    }
+}

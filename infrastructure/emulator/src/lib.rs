@@ -1,0 +1,48 @@
+//! Microsoft Entra ID, managed identity and the Azure Managed Redis front on a developer's machine, for tests of programs that
+//! sign in to Azure Managed Redis with a token instead of a key. Unofficial: Microsoft has no part in it.
+//!
+//! Real in it: a Redis or Valkey server, RS256 tokens, an X.509 chain, TLS. A program runs unchanged; its environment tells it
+//! where to go.
+//!
+//! ```
+//! use azure_managed_redis_emulator::{Emulator, EventKind};
+//! use std::process::Command;
+//!
+//! let emulator = Emulator::start()?;
+//! // Any program, in any language; here one that prints where the cache is.
+//! let output = Command::new("sh")
+//!     .args(["-c", "echo $REDIS_HOST:$REDIS_PORT"])
+//!     .envs(&emulator.environment("system")?)
+//!     .output()?;
+//! assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("localhost:{}", emulator.redis_port()));
+//! // What it did is in the event log: this one never signed in.
+//! assert!(!emulator.events().iter().any(|event| matches!(event.kind, EventKind::SignInAccepted { .. })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![warn(missing_docs)]
+
+pub mod azure;
+mod directory;
+mod emulator;
+mod engine;
+mod entra;
+mod environment;
+mod error;
+mod events;
+mod front;
+mod http;
+mod keys;
+mod listen;
+mod managed_identity;
+mod tls;
+mod token;
+
+pub use directory::{Assignment, ClientId, Directory, Identity, IdentityKind, ObjectId};
+pub use emulator::{Builder, Emulator};
+pub use engine::EngineInfo;
+pub use environment::Environment;
+pub use error::Error;
+pub use events::{ClosedBy, Event, EventKind, Flow, HttpExchange, RespExchange, Service};
+pub use keys::Presented;
+pub use token::Refusal;

@@ -1,0 +1,477 @@
+//! Tokens: made as Entra ID makes them, checked as the cache checks them. A token that was checked is another type
+//! ([`CheckedToken`]) than one that was not (`&str`).
+
+use std::fmt::{self, Display};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::azure;
+use crate::directory::{Directory, Identity, IdentityKind, ObjectId};
+use crate::keys::SigningKey;
+
+/// A token that Entra ID has just made.
+pub(crate) struct IssuedToken {
+    pub(crate) jwt: String,
+    pub(crate) uti: String,
+    /// Seconds since 1970.
+    pub(crate) expires: u64,
+    pub(crate) lifetime: u64,
+}
+
+/// A token that the cache has accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckedToken {
+    pub(crate) object_id: ObjectId,
+    pub(crate) identity: String,
+    pub(crate) uti: String,
+    /// Seconds since 1970.
+    pub(crate) expires: u64,
+}
+
+/// Why the cache refused a sign-in. The client is told `WRONGPASS` whatever the reason is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The password has not the form of a JSON Web Token.
+    NotAToken,
+    /// The token is signed with something else than RS256, or not at all.
+    UnknownAlgorithm,
+    /// The token names a key that Entra ID does not publish.
+    UnknownKey,
+    /// The signature does not belong to this header and payload.
+    BadSignature,
+    /// A claim that the check needs is missing or of the wrong type.
+    MissingClaim,
+    /// The token is from another issuer, which includes Entra ID of another tenant.
+    WrongIssuer,
+    /// The token is for another resource than Redis.
+    WrongAudience,
+    /// The token is not valid yet.
+    NotYetValid,
+    /// The token has run out.
+    Expired,
+    /// The user name is not the token's `oid`.
+    UsernameNotObjectId,
+    /// The principal has no access policy assignment on the cache.
+    NoAssignment,
+    /// No user name was sent: that is how access keys sign in, and they are disabled.
+    AccessKey,
+    /// A RESP2 connection that has subscribed cannot sign in again.
+    Resp2Subscriber,
+    /// `HELLO` held more than one `AUTH`.
+    RepeatedAuth,
+    /// The server refused the command for a reason of its own, for example `HELLO` with an unknown protocol version.
+    CommandRefused,
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::NotAToken => "not-a-token",
+            Refusal::UnknownAlgorithm => "unknown-algorithm",
+            Refusal::UnknownKey => "unknown-key",
+            Refusal::BadSignature => "bad-signature",
+            Refusal::MissingClaim => "missing-claim",
+            Refusal::WrongIssuer => "wrong-issuer",
+            Refusal::WrongAudience => "wrong-audience",
+            Refusal::NotYetValid => "not-yet-valid",
+            Refusal::Expired => "expired",
+            Refusal::UsernameNotObjectId => "username-not-object-id",
+            Refusal::NoAssignment => "no-assignment",
+            Refusal::AccessKey => "access-key",
+            Refusal::Resp2Subscriber => "resp2-subscriber",
+            Refusal::RepeatedAuth => "repeated-auth",
+            Refusal::CommandRefused => "command-refused",
+        })
+    }
+}
+
+/// A refusal with its sentence for the log.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) reason: Refusal,
+    pub(crate) why: String,
+}
+
+fn refuse<T>(reason: Refusal, why: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused { reason, why: why.into() })
+}
+
+/// The claims of a token for `identity`, version 1.0. Which claims, and how their values look: published tokens of
+/// service principals and managed identities, see [`azure`].
+fn claims(
+    directory: &Directory,
+    identity: &Identity,
+    audience: &str,
+    uti: &str,
+    lifetime: Duration,
+) -> Map<String, Value> {
+    let issuer = azure::issuer_v1(directory.tenant_id);
+    let now = seconds_since_1970();
+    let issued = now - azure::ISSUED_BEFORE.as_secs();
+    let mut claims = Map::new();
+    let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    claim("aud", json!(audience));
+    claim("iss", json!(issuer));
+    claim("iat", json!(issued));
+    claim("nbf", json!(issued));
+    claim("exp", json!(now + lifetime.as_secs()));
+    claim("aio", json!(random_text(32)));
+    claim("appid", json!(identity.client_id.to_string()));
+    let secret = matches!(identity.kind, IdentityKind::ServicePrincipal { .. });
+    claim("appidacr", json!(if secret { "1" } else { "2" }));
+    claim("idp", json!(issuer));
+    claim("idtyp", json!("app"));
+    claim("oid", json!(identity.object_id.to_string()));
+    claim("rh", json!(format!("1.{}", random_text(36))));
+    claim("sub", json!(identity.object_id.to_string()));
+    claim("tid", json!(directory.tenant_id.to_string()));
+    claim("uti", json!(uti));
+    claim("ver", json!("1.0"));
+    match &identity.kind {
+        IdentityKind::SystemAssigned => {
+            claim("xms_mirid", json!(SITE));
+        }
+        IdentityKind::UserAssigned { resource_id } => {
+            claim("xms_az_rid", json!(SITE));
+            claim("xms_mirid", json!(resource_id));
+        }
+        IdentityKind::ServicePrincipal { .. } => {}
+    }
+    claims
+}
+
+/// Resource id of the web app that the managed identities belong to.
+const SITE: &str =
+    "/subscriptions/5b5c4700-0000-4000-8000-000000000000/resourcegroups/emulator/providers/Microsoft.Web/sites/app";
+
+/// Makes a token for `identity`.
+pub(crate) fn issue(directory: &Directory, key: &SigningKey, identity: &Identity, audience: &str) -> IssuedToken {
+    let lifetime = identity.next_lifetime();
+    let uti = random_text(16);
+    let claims = claims(directory, identity, audience, &uti, lifetime);
+    let expires = claims["exp"].as_u64().unwrap_or_default();
+    IssuedToken { jwt: sign(key, &claims), uti, expires, lifetime: lifetime.as_secs() }
+}
+
+fn sign(key: &SigningKey, claims: &Map<String, Value>) -> String {
+    let mut header = Header::new(Algorithm::RS256);
+    header.kid = Some(key.kid.clone());
+    header.x5t = Some(key.kid.clone());
+    encode(&header, claims, &key.encoding).expect("an RSA key made by this crate can sign")
+}
+
+/// Checks a sign-in: the token, then whether the user name is its principal, then whether that principal may use the cache.
+pub(crate) fn check(
+    directory: &Directory,
+    key: &SigningKey,
+    username: &str,
+    token: &str,
+) -> Result<CheckedToken, Refused> {
+    let claims = verify_signature(key, token)?;
+    let text = |name: &str| match claims.get(name) {
+        Some(Value::String(value)) => Ok(value.as_str()),
+        Some(_) => refuse(Refusal::MissingClaim, format!("the claim '{name}' is not text")),
+        None => refuse(Refusal::MissingClaim, format!("the claim '{name}' is missing")),
+    };
+    let seconds = |name: &str| match claims.get(name) {
+        Some(value) => match value.as_f64() {
+            Some(seconds) if seconds >= 0.0 => Ok(seconds as u64),
+            _ => refuse(Refusal::MissingClaim, format!("the claim '{name}' is not a number of seconds")),
+        },
+        None => refuse(Refusal::MissingClaim, format!("the claim '{name}' is missing")),
+    };
+
+    let issuer = text("iss")?;
+    let (v1, v2) = (azure::issuer_v1(directory.tenant_id), azure::issuer_v2(directory.tenant_id));
+    if issuer != v1 && issuer != v2 {
+        return refuse(
+            Refusal::WrongIssuer,
+            format!("the token is from {issuer}; the cache belongs to {v1}. Ask for the token in the cache's tenant"),
+        );
+    }
+    let audience = text("aud")?;
+    if !azure::REDIS_AUDIENCES.contains(&audience) {
+        return refuse(
+            Refusal::WrongAudience,
+            format!("the token is for {audience}, not for Redis. Ask for the scope https://redis.azure.com/.default"),
+        );
+    }
+    let tenant = text("tid")?;
+    if tenant != directory.tenant_id.to_string() {
+        return refuse(
+            Refusal::WrongIssuer,
+            format!("the token is of tenant {tenant}, the cache of {}", directory.tenant_id),
+        );
+    }
+    let now = seconds_since_1970();
+    let not_before = seconds("nbf")?;
+    if not_before > now {
+        return refuse(
+            Refusal::NotYetValid,
+            format!("the token is valid only in {} s. Check the clocks", not_before - now),
+        );
+    }
+    let expires = seconds("exp")?;
+    if expires <= now {
+        return refuse(
+            Refusal::Expired,
+            format!(
+                "the token ran out {} s ago. Ask for a new one each time, through a credential provider",
+                now - expires
+            ),
+        );
+    }
+    let object_id = text("oid")?;
+    if username != object_id {
+        let known = if claims.get("appid").or(claims.get("azp")).and_then(Value::as_str) == Some(username) {
+            " The user name that was sent is the client id"
+        } else {
+            ""
+        };
+        return refuse(
+            Refusal::UsernameNotObjectId,
+            format!("the user name must be the object id of the principal, {object_id}.{known}"),
+        );
+    }
+    let identity = object_id.parse().ok().and_then(|id| directory.by_object_id(id));
+    let Some(identity) = identity.filter(|identity| identity.assignment.is_some()) else {
+        let name = identity.map(|identity| format!("{} ", identity.name)).unwrap_or_default();
+        return refuse(
+            Refusal::NoAssignment,
+            format!(
+                "the principal {name}({object_id}) has no access policy assignment on this cache. Create one for that object id"
+            ),
+        );
+    };
+    Ok(CheckedToken {
+        object_id: identity.object_id,
+        identity: identity.name.clone(),
+        uti: text("uti").unwrap_or("none").to_owned(),
+        expires,
+    })
+}
+
+/// The claims, if the signature is right. Nothing in a token is believed before that.
+fn verify_signature(key: &SigningKey, token: &str) -> Result<Map<String, Value>, Refused> {
+    let not_a_token =
+        |part: &str| format!("the password is not a token: {part}. Send the access token itself as the password");
+    if token.split('.').count() != 3 {
+        return refuse(Refusal::NotAToken, not_a_token("it has not three parts with dots between"));
+    }
+    // The algorithm is read apart: `decode_header` fails on one that it does not know, `none` included.
+    let header = token
+        .split('.')
+        .next()
+        .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
+        .and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
+    let Some(header) = header else {
+        return refuse(Refusal::NotAToken, not_a_token("its header is not JSON in base64url"));
+    };
+    match header.get("alg").and_then(Value::as_str) {
+        Some("RS256") => {}
+        Some(other) => {
+            let other: String = other.chars().take(16).collect();
+            return refuse(
+                Refusal::UnknownAlgorithm,
+                format!("the token is signed with '{other}', Entra ID signs with RS256"),
+            );
+        }
+        None => return refuse(Refusal::NotAToken, not_a_token("its header names no algorithm")),
+    }
+    let Ok(header) = decode_header(token) else {
+        return refuse(Refusal::NotAToken, not_a_token("its header has a field of the wrong type"));
+    };
+    if header.kid.as_deref() != Some(key.kid.as_str()) {
+        return refuse(
+            Refusal::UnknownKey,
+            "the token names a key that this Entra ID does not publish: it is from somewhere else, or from an earlier emulator",
+        );
+    }
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    match decode::<Map<String, Value>>(token, &key.decoding, &validation) {
+        Ok(data) => Ok(data.claims),
+        Err(error) => match error.kind() {
+            jsonwebtoken::errors::ErrorKind::Json(_) => {
+                refuse(Refusal::NotAToken, not_a_token("its payload is not JSON"))
+            }
+            _ => {
+                refuse(Refusal::BadSignature, "header or payload are not what was signed, or the signature was changed")
+            }
+        },
+    }
+}
+
+/// The seconds since 1970, as `exp` counts them.
+pub(crate) fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Random bytes as base64url text.
+pub(crate) fn random_text(bytes: usize) -> String {
+    let mut buffer = vec![0; bytes];
+    rand::fill(&mut buffer).expect("the operating system gives random bytes");
+    URL_SAFE_NO_PAD.encode(buffer)
+}
+
+/// A random GUID.
+pub(crate) fn random_guid() -> Uuid {
+    Uuid::new_v4()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::Keys;
+
+    struct Fixture {
+        directory: Directory,
+        keys: std::sync::Arc<Keys>,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            Fixture { directory: Directory::fixed(), keys: Keys::of_this_process().unwrap() }
+        }
+
+        fn object_id(&self) -> String {
+            self.directory.identity("user").unwrap().object_id.to_string()
+        }
+
+        /// A good token of `user`, its claims changed.
+        fn token(&self, change: impl FnOnce(&mut Map<String, Value>)) -> String {
+            let identity = self.directory.identity("user").unwrap();
+            let mut claims =
+                claims(&self.directory, identity, "https://redis.azure.com", "uti", Duration::from_secs(60));
+            change(&mut claims);
+            sign(&self.keys.signing, &claims)
+        }
+
+        fn check(&self, username: &str, token: &str) -> Result<CheckedToken, Refusal> {
+            check(&self.directory, &self.keys.signing, username, token).map_err(|refused| refused.reason)
+        }
+    }
+
+    #[test]
+    fn a_good_token_is_accepted_for_its_object_id() {
+        let f = Fixture::new();
+        let checked = f.check(&f.object_id(), &f.token(|_| ())).unwrap();
+        assert_eq!(checked.identity, "user");
+        assert!(checked.expires > seconds_since_1970());
+    }
+
+    #[test]
+    fn every_audience_and_issuer_that_azure_uses_is_accepted() {
+        let f = Fixture::new();
+        for audience in azure::REDIS_AUDIENCES {
+            assert!(f.check(&f.object_id(), &f.token(|c| drop(c.insert("aud".into(), json!(audience))))).is_ok());
+        }
+        let v2 = azure::issuer_v2(f.directory.tenant_id);
+        assert!(f.check(&f.object_id(), &f.token(|c| drop(c.insert("iss".into(), json!(v2))))).is_ok());
+    }
+
+    #[test]
+    fn each_way_to_be_wrong_has_its_own_reason() {
+        let f = Fixture::new();
+        let set = |name: &'static str, value: Value| f.token(move |c| drop(c.insert(name.into(), value)));
+        let now = seconds_since_1970();
+        let cases: Vec<(&str, String, Refusal)> = vec![
+            ("empty", String::new(), Refusal::NotAToken),
+            ("a password", "hunter2".into(), Refusal::NotAToken),
+            ("three parts of nothing", "..".into(), Refusal::NotAToken),
+            ("header is no base64", "*.e30.AA".into(), Refusal::NotAToken),
+            ("no algorithm", format!("{}.e30.AA", URL_SAFE_NO_PAD.encode("{}")), Refusal::NotAToken),
+            ("alg none", format!("{}.e30.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#)), Refusal::UnknownAlgorithm),
+            (
+                "alg HS256",
+                format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#)),
+                Refusal::UnknownAlgorithm,
+            ),
+            ("no kid", format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#)), Refusal::UnknownKey),
+            (
+                "another key",
+                format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"x"}"#)),
+                Refusal::UnknownKey,
+            ),
+            (
+                "another tenant's issuer",
+                set("iss", json!("https://sts.windows.net/00000000-0000-0000-0000-000000000000/")),
+                Refusal::WrongIssuer,
+            ),
+            (
+                "issuer without slash",
+                set("iss", json!(azure::issuer_v1(f.directory.tenant_id).trim_end_matches('/'))),
+                Refusal::WrongIssuer,
+            ),
+            ("another tenant", set("tid", json!("00000000-0000-0000-0000-000000000000")), Refusal::WrongIssuer),
+            ("management", set("aud", json!("https://management.azure.com/")), Refusal::WrongAudience),
+            ("audience as a list", set("aud", json!(["https://redis.azure.com"])), Refusal::MissingClaim),
+            ("not yet", set("nbf", json!(now + 60)), Refusal::NotYetValid),
+            ("ran out", set("exp", json!(now - 1)), Refusal::Expired),
+            ("runs out now", set("exp", json!(now)), Refusal::Expired),
+            ("exp as text", set("exp", json!("soon")), Refusal::MissingClaim),
+            ("no exp", f.token(|c| drop(c.remove("exp"))), Refusal::MissingClaim),
+            ("no nbf", f.token(|c| drop(c.remove("nbf"))), Refusal::MissingClaim),
+            ("no oid", f.token(|c| drop(c.remove("oid"))), Refusal::MissingClaim),
+            ("no iss", f.token(|c| drop(c.remove("iss"))), Refusal::MissingClaim),
+            ("no aud", f.token(|c| drop(c.remove("aud"))), Refusal::MissingClaim),
+            ("no tid", f.token(|c| drop(c.remove("tid"))), Refusal::MissingClaim),
+            (
+                "another principal",
+                set("oid", json!("0b1ec700-0000-4000-8000-000000000001")),
+                Refusal::UsernameNotObjectId,
+            ),
+        ];
+        for (what, token, reason) in cases {
+            assert_eq!(f.check(&f.object_id(), &token).err(), Some(reason), "{what}");
+        }
+        let client_id = f.directory.identity("user").unwrap().client_id.to_string();
+        assert_eq!(f.check(&client_id, &f.token(|_| ())).err(), Some(Refusal::UsernameNotObjectId));
+        let unassigned = f.directory.identity("unassigned").unwrap().object_id.to_string();
+        let token = f.token(|c| drop(c.insert("oid".into(), json!(unassigned))));
+        assert_eq!(f.check(&unassigned, &token).err(), Some(Refusal::NoAssignment));
+    }
+
+    #[test]
+    fn no_single_changed_byte_survives() {
+        let f = Fixture::new();
+        let token = f.token(|_| ());
+        let ends: Vec<usize> = token.match_indices('.').map(|(at, _)| at).collect();
+        for at in 0..token.len() {
+            for replacement in [b'A', b'B', b'_', b'.', b'='] {
+                let mut bytes = token.clone().into_bytes();
+                if bytes[at] == replacement {
+                    continue;
+                }
+                bytes[at] = replacement;
+                let changed = String::from_utf8(bytes).unwrap();
+                let reason =
+                    f.check(&f.object_id(), &changed).expect_err(&format!("byte {at} changed to {replacement}"));
+                if at > ends[0] && replacement != b'.' && !ends.contains(&at) {
+                    assert_eq!(reason, Refusal::BadSignature, "byte {at} changed to {}", replacement as char);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_of_another_emulator_is_refused() {
+        let f = Fixture::new();
+        let folder = tempfile::tempdir().unwrap();
+        let other = Keys::kept_in(folder.path()).unwrap();
+        let identity = f.directory.identity("user").unwrap();
+        let foreign = issue(&f.directory, &other.signing, identity, "https://redis.azure.com");
+        assert_eq!(f.check(&f.object_id(), &foreign.jwt).err(), Some(Refusal::UnknownKey));
+    }
+}

@@ -1,0 +1,199 @@
+//! A client for the tests that sends the very bytes it is told to, over TLS that trusts the emulator's CA.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_managed_redis_emulator::{Emulator, Event, EventKind, Refusal};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::Value;
+
+/// Longer than anything should take, so that a test that waits for nothing ends.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// A TLS connection to a port of localhost.
+pub(crate) fn tls(emulator: &Emulator, port: u16) -> Stream {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(emulator.ca_file()).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connection = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    StreamOwned::new(connection, stream)
+}
+
+/// A Redis client that keeps to the wire.
+pub(crate) struct Client {
+    pub(crate) stream: Stream,
+    read: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn connect(emulator: &Emulator) -> Self {
+        Client { stream: tls(emulator, emulator.redis_port()), read: Vec::new() }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+        self.stream.flush().unwrap();
+    }
+
+    /// Sends a command and gives the first line of its reply.
+    pub(crate) fn command(&mut self, arguments: &[&str]) -> String {
+        self.send(resp(arguments));
+        self.line()
+    }
+
+    /// Sends a command whose reply is one bulk string, and gives that.
+    pub(crate) fn bulk(&mut self, arguments: &[&str]) -> String {
+        let length = self.command(arguments);
+        assert!(length.starts_with('$'), "{arguments:?}: {length}");
+        self.line()
+    }
+
+    /// Signs in.
+    pub(crate) fn sign_in(&mut self, username: &str, token: &str) -> String {
+        self.command(&["AUTH", username, token])
+    }
+
+    /// The next line, without its end. Panics if the connection ends first.
+    pub(crate) fn line(&mut self) -> String {
+        self.try_line().expect("a reply, but the connection was closed")
+    }
+
+    /// The next line, or `None` if the connection ends.
+    pub(crate) fn try_line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            let mut buffer = [0; 16 * 1024];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(count) => self.read.extend_from_slice(&buffer[..count]),
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => panic!("no reply within {PATIENCE:?}"),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Whether the other side closes the connection without another byte.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.try_line().is_none()
+    }
+}
+
+/// A command as clients send it.
+pub(crate) fn resp(arguments: &[&str]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", arguments.len()).into_bytes();
+    for argument in arguments {
+        bytes.extend_from_slice(format!("${}\r\n{argument}\r\n", argument.len()).as_bytes());
+    }
+    bytes
+}
+
+/// The reply to an HTTP request.
+#[derive(Debug)]
+pub(crate) struct HttpReply {
+    pub(crate) status: u16,
+    pub(crate) json: Value,
+}
+
+fn http(stream: &mut (impl Read + Write), request: String) -> HttpReply {
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.flush().unwrap();
+    let mut reply = Vec::new();
+    // Some servers end TLS without a goodbye; what has come is what counts.
+    let _ = stream.read_to_end(&mut reply);
+    let reply = String::from_utf8_lossy(&reply).into_owned();
+    let status = reply.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{reply}"));
+    let body = reply.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    HttpReply { status, json: serde_json::from_str(body).unwrap_or(Value::Null) }
+}
+
+/// GET from Entra ID.
+pub(crate) fn entra_get(emulator: &Emulator, path: &str) -> HttpReply {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    http(&mut tls(emulator, emulator.entra_port()), request)
+}
+
+/// POST of a form to Entra ID.
+pub(crate) fn entra_post(emulator: &Emulator, path: &str, form: &[(&str, &str)]) -> HttpReply {
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form);
+    let body = body.finish();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    http(&mut tls(emulator, emulator.entra_port()), request)
+}
+
+/// GET from the managed identity endpoint, with `query` behind the `?` and the right header unless another is given.
+pub(crate) fn managed_identity(emulator: &Emulator, query: &str, header: Option<&str>) -> HttpReply {
+    let environment = emulator.environment("system").unwrap();
+    managed_identity_at(emulator, environment.get("IDENTITY_ENDPOINT").unwrap(), query, header)
+}
+
+/// The same, from the endpoint at that address.
+pub(crate) fn managed_identity_at(emulator: &Emulator, endpoint: &str, query: &str, header: Option<&str>) -> HttpReply {
+    let environment = emulator.environment("system").unwrap();
+    let (address, path) = endpoint.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let header = header.unwrap_or(environment.get("IDENTITY_HEADER").unwrap());
+    let request = format!(
+        "GET /{path}?{query} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-IDENTITY-HEADER: {header}\r\n\r\n"
+    );
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    http(&mut stream, request)
+}
+
+/// Object id and a fresh Redis token of an identity.
+pub(crate) fn token_of(emulator: &Emulator, identity: &str) -> (String, String) {
+    token_for(emulator, identity, "https://redis.azure.com")
+}
+
+/// Object id and a fresh token of an identity for a resource.
+pub(crate) fn token_for(emulator: &Emulator, identity: &str, resource: &str) -> (String, String) {
+    let object_id = emulator.directory().identity(identity).unwrap().object_id.to_string();
+    let environment = emulator.environment(identity).unwrap();
+    let reply = match environment.get("AZURE_CLIENT_SECRET") {
+        Some(secret) => entra_post(
+            emulator,
+            &format!("/{}/oauth2/v2.0/token", environment.get("AZURE_TENANT_ID").unwrap()),
+            &[
+                ("grant_type", "client_credentials"),
+                ("client_id", environment.get("AZURE_CLIENT_ID").unwrap()),
+                ("client_secret", secret),
+                ("scope", &format!("{resource}/.default")),
+            ],
+        ),
+        None => {
+            let client = environment.get("AZURE_CLIENT_ID").map(|id| format!("&client_id={id}")).unwrap_or_default();
+            managed_identity(emulator, &format!("api-version=2019-08-01&resource={resource}{client}"), None)
+        }
+    };
+    assert_eq!(reply.status, 200, "{reply:?}");
+    (object_id, reply.json["access_token"].as_str().unwrap().to_owned())
+}
+
+/// The reasons of all refused sign-ins so far.
+pub(crate) fn refusals(emulator: &Emulator) -> Vec<Refusal> {
+    let reason = |event: &Event| match event.kind {
+        EventKind::SignInRefused { reason, .. } => Some(reason),
+        _ => None,
+    };
+    emulator.events().iter().filter_map(reason).collect()
+}
