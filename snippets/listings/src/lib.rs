@@ -1,0 +1,21 @@
+//! The listings of the book: the table that names them, their recordings, and the preprocessor
+//! that shows both. The runner and the build script of `snippets/rust` call it; it knows no emulator.
+
+mod chapter;
+mod events;
+mod html;
+mod manifest;
+mod page;
+mod preprocessor;
+mod recording;
+mod region;
+mod table;
+
+pub use manifest::dependency_lines;
+pub use page::{MissingRecordings, Pages, Sources, Target};
+pub use preprocessor::{ExpandedChapter, Listings, RustBlock, load_expanded};
+pub use recording::{ErrorCapture, RECORDED, Recording, canonical_text, hash_sources, mistake_sources, orphans};
+pub use table::{
+    CountRange, EnvironmentChange, Exit, Expect, ExpectedSignIns, ExpectedTokens, Impossible, Kind, Listing, LogMatch,
+    Mask, Mistake, Mutation, Pattern, Policy, Scenario, Stack, StopAfter, TABLE, Table, Tier, Trouble,
+};

@@ -1,0 +1,149 @@
+//! The dependency lines of a listing, taken from its stack's manifest as a reader would write them
+//! into their own. The page shows them, and the runner builds listings from nothing else.
+
+use std::fs;
+
+use anyhow::{Context, Result, anyhow, bail};
+use toml::Value;
+
+use crate::table::Stack;
+
+/// What to add to a project, and how to show it.
+pub(crate) struct Instruction {
+    /// What the reader does with it.
+    pub(crate) caption: &'static str,
+    /// The tag of the fence.
+    pub(crate) language: &'static str,
+    pub(crate) text: String,
+}
+
+/// The kinds of manifest that stacks have.
+enum Manifest {
+    Cargo,
+    PyProject,
+}
+
+impl Manifest {
+    fn of(stack: &Stack) -> Result<Manifest> {
+        match stack.manifest.file_name().and_then(|name| name.to_str()) {
+            Some("Cargo.toml") => Ok(Manifest::Cargo),
+            Some("pyproject.toml") => Ok(Manifest::PyProject),
+            _ => bail!(
+                "stack `{}` keeps its dependencies in {}, and only Cargo.toml and pyproject.toml \
+                 can be read so far: add a kind to snippets/listings/src/manifest.rs",
+                stack.id,
+                stack.manifest.display()
+            ),
+        }
+    }
+
+    /// The line of one dependency, or `None` when the manifest does not have it.
+    fn line(&self, manifest: &Value, name: &str) -> Result<Option<String>> {
+        match self {
+            Manifest::Cargo => cargo_line(manifest, name),
+            Manifest::PyProject => pyproject_line(manifest, name),
+        }
+    }
+}
+
+/// The lines of these dependencies in the stack's manifest: for Cargo what stands under
+/// `[dependencies]`, for Python requirements.
+pub fn dependency_lines(stack: &Stack, names: &[String]) -> Result<Vec<String>> {
+    let kind = Manifest::of(stack)?;
+    let path = stack.directory.join(&stack.manifest);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}, a manifest", path.display()))?;
+    let manifest: Value = toml::from_str(&text).map_err(|error| anyhow!("{} is not TOML: {error}", path.display()))?;
+    names
+        .iter()
+        .map(|name| {
+            kind.line(&manifest, name).with_context(|| format!("in {}", path.display()))?.ok_or_else(|| {
+                anyhow!(
+                    "{} has no dependency `{name}`, which a listing names: add it there, or \
+                         correct the listing's `dependencies`",
+                    path.display()
+                )
+            })
+        })
+        .collect()
+}
+
+/// The same for a page: what to write where. `None` when there are no dependencies.
+pub(crate) fn instruction(stack: &Stack, names: &[String]) -> Result<Option<Instruction>> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let lines = dependency_lines(stack, names)?;
+    Ok(Some(match Manifest::of(stack)? {
+        Manifest::Cargo => Instruction {
+            caption: "Add to Cargo.toml",
+            language: "toml",
+            text: format!("[dependencies]\n{}", lines.join("\n")),
+        },
+        Manifest::PyProject => Instruction {
+            caption: "Install with pip",
+            language: "sh",
+            text: format!("pip install '{}'", lines.join("' '")),
+        },
+    }))
+}
+
+fn cargo_line(manifest: &Value, name: &str) -> Result<Option<String>> {
+    // Cargo examples see both; what a listing needs may stand in either.
+    let found = ["dev-dependencies", "dependencies"].iter().find_map(|section| manifest.get(section)?.get(name));
+    let Some(value) = found else {
+        return Ok(None);
+    };
+    if value.get("path").is_some() || value.get("workspace").is_some() {
+        bail!(
+            "`{name}` comes from this repository, so a reader cannot depend on it: a listing may \
+             only use published crates, with their version written here"
+        );
+    }
+    Ok(Some(format!("{name} = {}", inline(value))))
+}
+
+/// TOML in one line, in the order in which it was written.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Table(table) => {
+            let pairs: Vec<_> = table.iter().map(|(key, value)| format!("{key} = {}", inline(value))).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(inline).collect();
+            format!("[{}]", items.join(", "))
+        }
+        plain => plain.to_string(),
+    }
+}
+
+fn pyproject_line(manifest: &Value, name: &str) -> Result<Option<String>> {
+    let requirements = manifest
+        .get("project")
+        .and_then(|project| project.get("dependencies"))
+        .and_then(Value::as_array)
+        .ok_or_else(|| anyhow!("there is no list `dependencies` under [project]"))?;
+    let wanted = python_name(name);
+    Ok(requirements
+        .iter()
+        .filter_map(Value::as_str)
+        .find(|requirement| python_name(requirement) == wanted)
+        .map(|requirement| requirement.trim().to_owned()))
+}
+
+/// The project's name in a requirement, in the one spelling that PyPA's "Names and normalization"
+/// gives to `redis_entraid`, `redis-entraid` and `Redis.EntraID`-like variants.
+fn python_name(requirement: &str) -> String {
+    let end = requirement
+        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
+        .unwrap_or(requirement.len());
+    let mut name = String::new();
+    for c in requirement[..end].trim().to_ascii_lowercase().chars() {
+        match c {
+            '-' | '_' | '.' if name.ends_with('-') => {}
+            '-' | '_' | '.' => name.push('-'),
+            c => name.push(c),
+        }
+    }
+    name
+}
