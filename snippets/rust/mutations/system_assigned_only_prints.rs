@@ -1,0 +1,5 @@
+//! Must fail its judge: prints what the listing prints, and does nothing.
+
+fn main() {
+    println!("PONG");
+}

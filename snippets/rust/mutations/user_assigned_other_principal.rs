@@ -1,0 +1,34 @@
+//! Must fail its judge: asks for no identity in particular, and so signs in as the system-assigned
+//! one.
+
+use std::{env, time::Duration};
+
+use anyhow::Context;
+use redis::{AsyncConnectionConfig, Client, EntraIdCredentialsProvider, RetryConfig};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let host = env::var("REDIS_HOST").context("REDIS_HOST is not set")?;
+    let port = env::var("REDIS_PORT").unwrap_or_else(|_| "10000".to_string());
+
+    // redis leaves the choice of a TLS implementation to the program.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("nothing has chosen a TLS provider yet");
+
+    let mut provider = EntraIdCredentialsProvider::new_user_assigned_managed_identity()?;
+    provider.start(RetryConfig::default());
+
+    let config = AsyncConnectionConfig::new()
+        // Connecting waits for the first token. The default, one second, hides why none came.
+        .set_connection_timeout(Some(Duration::from_secs(30)))
+        .set_response_timeout(Some(Duration::from_secs(5)))
+        .set_credentials_provider(provider);
+    let mut connection = Client::open(format!("rediss://{host}:{port}"))?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?;
+
+    let reply: String = redis::cmd("PING").query_async(&mut connection).await?;
+    println!("{reply}");
+    Ok(())
+}
