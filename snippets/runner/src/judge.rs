@@ -1,0 +1,496 @@
+//! The judge: compares what an expectation allows with what the emulator saw. Every event has to be accounted for; what
+//! the program printed about itself comes last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use anyhow::{Result, bail};
+use azure_managed_redis_emulator::{ClosedBy, Event, EventKind, Flow, Service};
+use listings::{CountRange, Expect};
+
+use crate::process;
+use crate::run::{Ending, Run};
+
+/// Error replies that fail no run. Each is a client's question that some servers cannot answer, asked by the client
+/// library itself, which goes on without the answer.
+pub(crate) const TOLERATED: &[Tolerated] = &[Tolerated {
+    // The emulator names a subcommand only if the engine knows it.
+    command: "CLIENT",
+    error: "ERR",
+    because: "client libraries send, unasked, SETINFO, which servers before Redis 7.2 do not know, and \
+              MAINT_NOTIFICATIONS, which only Redis Enterprise and Azure know; they go on without",
+}];
+
+/// An error reply that is no fault of the program.
+pub(crate) struct Tolerated {
+    pub(crate) command: &'static str,
+    pub(crate) error: &'static str,
+    /// Said in failures, where it helps to know what was let pass.
+    pub(crate) because: &'static str,
+}
+
+const CONNECTIONS: &str = "connections to Redis";
+
+/// Whether an error reply belongs to the named exceptions.
+pub(crate) fn tolerated(command: &str, error: &str) -> Option<&'static Tolerated> {
+    TOLERATED.iter().find(|it| it.command.eq_ignore_ascii_case(command) && it.error == error)
+}
+
+/// What was let pass in a run, for a person who looks for what was not.
+pub(crate) fn let_pass(events: &[Event]) -> Vec<String> {
+    let mut passed = Vec::new();
+    for event in events {
+        if let EventKind::ErrorReply { command, error, .. } = &event.kind
+            && let Some(rule) = tolerated(command, error)
+        {
+            let line = format!("{command} answered with {error}: {}", rule.because);
+            if !passed.contains(&line) {
+                passed.push(line);
+            }
+        }
+    }
+    passed
+}
+
+/// One way in which a run was not as expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Complaint {
+    /// The program ended in a way that the scenario does not have.
+    Ending(String),
+    /// It did not do in time what the scenario waits for.
+    NeverShown(String),
+    /// A principal asked for a token, or signed in, that has no part in the scenario.
+    OtherPrincipal(String),
+    /// A token was used that no run of this program was given.
+    ForeignToken(String),
+    /// Something happened too often or too seldom.
+    Count { what: String, expected: CountRange, seen: u64 },
+    /// An event that no scenario allows, or not this one.
+    Unexpected(String),
+    /// A command that has to run did not.
+    CommandMissing(String),
+    /// A line that has to be printed was not.
+    NotPrinted(String),
+    /// The program went on with a server that it must not trust.
+    Trusted(String),
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Complaint::Count { what, expected, seen } => {
+                write!(out, "{what}: expected {expected}, saw {seen}")
+            }
+            Complaint::CommandMissing(command) => {
+                write!(out, "the command {command} has to run, and no connection ran it")
+            }
+            Complaint::NotPrinted(pattern) => {
+                write!(out, "no line of standard output matches /{pattern}/")
+            }
+            Complaint::Ending(text)
+            | Complaint::NeverShown(text)
+            | Complaint::OtherPrincipal(text)
+            | Complaint::ForeignToken(text)
+            | Complaint::Unexpected(text)
+            | Complaint::Trusted(text) => out.write_str(text),
+        }
+    }
+}
+
+/// What is wrong with a run that ought to be as the scenario says. Empty for a good one.
+pub(crate) fn judge(expect: &Expect, run: &Run) -> Vec<Complaint> {
+    let mut complaints = judge_events(expect, &run.events);
+    match run.ending {
+        Ending::Left(status) if status.success() => {}
+        Ending::Left(status) => {
+            complaints.push(Complaint::Ending(format!("the program {}", process::describe(status))));
+        }
+        Ending::NeverLeft(limit) => complaints
+            .push(Complaint::Ending(format!("the program had not left after {} s and was ended", limit.as_secs()))),
+        Ending::NeverShown(limit) => complaints.push(Complaint::NeverShown(format!(
+            "the event log did not show within {} s what the scenario waits for (`stop-after`)",
+            limit.as_secs()
+        ))),
+        Ending::Ended => complaints.push(Complaint::Ending("the program was ended".to_string())),
+    }
+    for pattern in &expect.prints {
+        if !run.printed.stdout.lines().any(|line| pattern.is_match(line)) {
+            complaints.push(Complaint::NotPrinted(pattern.as_str().to_string()));
+        }
+    }
+    complaints
+}
+
+/// What is wrong with a run against a server with a certificate that nobody should trust. The program must stop before
+/// anything secret is sent: no sign-in, and nothing asked of an Entra ID that is not the real one.
+pub(crate) fn judge_distrust(untrusted: Service, run: &Run) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    let mut refused = false;
+    for event in &run.events {
+        match &event.kind {
+            EventKind::TlsFailed { service, .. } if *service == untrusted => refused = true,
+            EventKind::SignInAccepted { .. } | EventKind::SignInRefused { .. } => {
+                complaints.push(Complaint::Trusted(format!("it sent a token: {event}")));
+            }
+            EventKind::ConnectionOpened { .. } if untrusted == Service::Redis => {
+                complaints.push(Complaint::Trusted(format!("it accepted the certificate: {event}")));
+            }
+            EventKind::TokenIssued { .. } | EventKind::TokenRefused { .. } | EventKind::HttpRequest { .. }
+                if untrusted == Service::Entra =>
+            {
+                complaints.push(Complaint::Trusted(format!("it sent a request: {event}")));
+            }
+            _ => {}
+        }
+    }
+    if !refused {
+        complaints.push(Complaint::Unexpected(
+            "the emulator saw no TLS handshake fail, so the program never came to the certificate".to_string(),
+        ));
+    }
+    if let Ending::Left(status) = run.ending
+        && status.success()
+    {
+        complaints.push(Complaint::Ending("the program left with 0, as if nothing had gone wrong".to_string()));
+    }
+    complaints
+}
+
+/// A flow as the table and the JSON of the event log write it.
+fn written(flow: Flow) -> String {
+    serde_json::to_value(flow).ok().and_then(|name| name.as_str().map(str::to_string)).unwrap_or_default()
+}
+
+fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    let mut issued_to: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut issued = BTreeSet::new();
+    let mut connections = 0;
+    let mut closed = 0;
+    // Identity and number of connection → sign-ins with a new token after the first.
+    let mut signed_in: BTreeMap<(&str, u64), u64> = BTreeMap::new();
+    let mut ran: BTreeMap<&str, u64> = BTreeMap::new();
+
+    for event in events {
+        match &event.kind {
+            EventKind::TokenIssued { identity, flow, token, .. } => {
+                issued.insert(token.as_str());
+                let flow = written(*flow);
+                let allowed = expect.tokens.iter().any(|it| &it.identity == identity && it.flow == flow);
+                if !allowed {
+                    complaints.push(Complaint::OtherPrincipal(format!(
+                        "a token was issued to `{identity}` by {flow}, which the scenario does not have: {event}"
+                    )));
+                }
+                *issued_to.entry((identity.clone(), flow)).or_default() += 1;
+            }
+            EventKind::ConnectionOpened { .. } => connections += 1,
+            EventKind::SignInAccepted { connection, identity, token, renewal, .. } => {
+                if !expect.sign_ins.iter().any(|it| &it.identity == identity) {
+                    complaints.push(Complaint::OtherPrincipal(format!(
+                        "`{identity}` signed in, who has no part in the scenario: {event}"
+                    )));
+                }
+                if !issued.contains(token.as_str()) {
+                    complaints.push(Complaint::ForeignToken(format!(
+                        "the program signed in with a token that it did not get in this run: {event}"
+                    )));
+                }
+                // A repeated sign-in with the token that the connection has already changes nothing. redis-rs does so
+                // right after it connects.
+                *signed_in.entry((identity.as_str(), *connection)).or_default() += u64::from(*renewal);
+            }
+            EventKind::ErrorReply { command, error, .. } => {
+                if tolerated(command, error).is_none() {
+                    complaints.push(Complaint::Unexpected(format!("a command failed: {event}")));
+                }
+            }
+            EventKind::ConnectionClosed { by, commands, unanswered, .. } => {
+                closed += 1;
+                if *by != ClosedBy::Client {
+                    complaints
+                        .push(Complaint::Unexpected(format!("a connection was not closed by the program: {event}")));
+                }
+                // One may be open at the end: the repeated sign-in named above.
+                if unanswered.is_some_and(|open| open > 1) {
+                    complaints.push(Complaint::Unexpected(format!("commands were left without a reply: {event}")));
+                }
+                for (command, count) in commands {
+                    *ran.entry(command).or_default() += count;
+                }
+            }
+            _ => complaints
+                .push(Complaint::Unexpected(format!("something happened that the scenario does not have: {event}"))),
+        }
+    }
+
+    let open = connections - closed;
+    if open > 0 {
+        complaints.push(Complaint::Unexpected(format!(
+            "{open} of {connections} connections were not closed when the program had left"
+        )));
+    }
+
+    let mut count = |what: String, expected: CountRange, seen: u64| {
+        if !expected.contains(seen) {
+            complaints.push(Complaint::Count { what, expected, seen });
+        }
+    };
+    for tokens in &expect.tokens {
+        let key = (tokens.identity.clone(), tokens.flow.clone());
+        let seen = issued_to.get(&key).copied().unwrap_or_default();
+        count(format!("tokens issued to `{}` by {}", tokens.identity, tokens.flow), tokens.count, seen);
+    }
+    count(CONNECTIONS.to_string(), expect.connections, connections);
+    for sign_ins in &expect.sign_ins {
+        let identity = sign_ins.identity.as_str();
+        let its: Vec<_> = signed_in.iter().filter(|((who, _), _)| *who == identity).collect();
+        count(format!("connections that `{identity}` signed in on"), sign_ins.connections, its.len() as u64);
+        for ((_, connection), renewals) in its {
+            count(
+                format!("sign-ins of `{identity}` with a new token on connection #{connection}, after the first"),
+                sign_ins.renewals,
+                *renewals,
+            );
+        }
+    }
+    for command in &expect.commands {
+        if !ran.keys().any(|name| name.eq_ignore_ascii_case(command)) {
+            complaints.push(Complaint::CommandMissing(command.clone()));
+        }
+    }
+    complaints
+}
+
+type Reason = fn(&Complaint) -> bool;
+
+/// Why a kept mutation has to fail, by its name. Failing for another reason would prove nothing.
+const REASONS: &[(&str, Reason)] = &[
+    ("no-refresh", |it| matches!(it, Complaint::NeverShown(_))),
+    ("reconnects", |it| matches!(it, Complaint::Count { what, .. } if what == CONNECTIONS)),
+    ("static-token", |it| matches!(it, Complaint::NeverShown(_) | Complaint::ForeignToken(_))),
+    ("other-principal", |it| matches!(it, Complaint::OtherPrincipal(_))),
+    ("only-prints", |it| matches!(it, Complaint::CommandMissing(_))),
+    ("no-certificate-check", |it| matches!(it, Complaint::Trusted(_))),
+    ("no-host-name-check", |it| matches!(it, Complaint::Trusted(_))),
+];
+
+/// Whether these are the complaints that the mutation of this name must bring.
+pub(crate) fn caught(mutation: &str, complaints: &[Complaint]) -> Result<bool> {
+    match REASONS.iter().find(|(name, _)| *name == mutation) {
+        Some((_, reason)) => Ok(complaints.iter().any(reason)),
+        None => {
+            let known: Vec<_> = REASONS.iter().map(|(name, _)| *name).collect();
+            bail!(
+                "there is no reason why a mutation called `{mutation}` has to fail; the judge knows {}: add it to \
+                 REASONS in snippets/runner/src/judge.rs",
+                known.join(", ")
+            )
+        }
+    }
+}
+
+/// Events made by hand, for tests.
+#[cfg(test)]
+pub(crate) mod events {
+    use super::*;
+
+    pub(crate) fn issued(identity: &str, token: &str) -> EventKind {
+        EventKind::TokenIssued {
+            identity: identity.to_string(),
+            object_id: String::new(),
+            client_id: String::new(),
+            flow: Flow::ManagedIdentity,
+            audience: "https://redis.azure.com".to_string(),
+            token: token.to_string(),
+            lifetime: 3600,
+            expires: 2_000_000_000,
+            exchange: None,
+        }
+    }
+
+    pub(crate) fn opened(connection: u64) -> EventKind {
+        EventKind::ConnectionOpened {
+            connection,
+            tls: "TLSv1.3".to_string(),
+            server_name: Some("localhost".to_string()),
+        }
+    }
+
+    pub(crate) fn signed_in(identity: &str, connection: u64, token: &str, nth: u32, renewal: bool) -> EventKind {
+        EventKind::SignInAccepted {
+            connection,
+            identity: identity.to_string(),
+            object_id: String::new(),
+            token: token.to_string(),
+            expires: 2_000_000_000,
+            command: "AUTH".to_string(),
+            nth,
+            renewal,
+            exchange: None,
+        }
+    }
+
+    pub(crate) fn closed(connection: u64, commands: &[&str]) -> EventKind {
+        EventKind::ConnectionClosed {
+            connection,
+            by: ClosedBy::Client,
+            commands: commands.iter().map(|name| (name.to_string(), 1)).collect(),
+            error_replies: Some(0),
+            unanswered: Some(0),
+        }
+    }
+
+    pub(crate) fn log(kinds: &[EventKind]) -> Vec<Event> {
+        let log: Vec<_> = kinds
+            .iter()
+            .zip(1..)
+            .map(|(kind, seq)| {
+                let mut event = serde_json::to_value(kind).unwrap();
+                event["seq"] = serde_json::json!(seq);
+                event["time"] = serde_json::json!("2026-01-01T00:00:00Z");
+                event
+            })
+            .collect();
+        serde_json::from_value(log.into()).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::events::{closed, issued, log, opened, signed_in};
+    use super::*;
+
+    /// One token, one connection, one sign-in of `user`, and a PING.
+    fn good() -> Vec<EventKind> {
+        vec![issued("user", "uti-a"), opened(1), signed_in("user", 1, "uti-a", 1, false), closed(1, &["AUTH", "PING"])]
+    }
+
+    fn expect(renewals: &str) -> Expect {
+        serde_json::from_value(serde_json::json!({
+            "tokens": [{ "identity": "user", "flow": "managed-identity", "count": "1.." }],
+            "connections": "1",
+            "sign-ins": [{ "identity": "user", "connections": "1", "renewals": renewals }],
+            "commands": ["PING"],
+        }))
+        .unwrap()
+    }
+
+    fn complaints(events: &[EventKind]) -> Vec<Complaint> {
+        judge_events(&expect("0"), &log(events))
+    }
+
+    #[test]
+    fn a_run_as_expected_brings_no_complaint() {
+        assert_eq!(complaints(&good()), []);
+    }
+
+    #[test]
+    fn a_repeated_sign_in_with_the_same_token_is_no_renewal() {
+        let mut events = good();
+        events.insert(3, signed_in("user", 1, "uti-a", 2, false));
+        assert_eq!(complaints(&events), []);
+    }
+
+    #[test]
+    fn renewals_count_on_the_same_connection_only() {
+        let mut events = good();
+        events.insert(3, signed_in("user", 1, "uti-b", 2, true));
+        events.insert(3, issued("user", "uti-b"));
+        assert_eq!(judge_events(&expect("1"), &log(&events)), []);
+
+        // Two connections with a token each have renewed nothing.
+        let mut events = good();
+        events.extend([
+            issued("user", "uti-b"),
+            opened(2),
+            signed_in("user", 2, "uti-b", 1, false),
+            closed(2, &["PING"]),
+        ]);
+        let found = judge_events(&expect("1"), &log(&events));
+        assert!(found.iter().any(|it| matches!(it, Complaint::Count { what, seen: 2, .. } if what == CONNECTIONS)));
+        assert!(
+            found.iter().any(|it| matches!(it, Complaint::Count { what, seen: 0, .. } if what.contains("new token")))
+        );
+    }
+
+    #[test]
+    fn another_principal_is_found_by_its_token_and_by_its_sign_in() {
+        let events =
+            [issued("system", "uti-a"), opened(1), signed_in("system", 1, "uti-a", 1, false), closed(1, &["PING"])];
+        let found = complaints(&events);
+        assert_eq!(found.iter().filter(|it| matches!(it, Complaint::OtherPrincipal(_))).count(), 2);
+        assert!(caught("other-principal", &found).unwrap());
+    }
+
+    #[test]
+    fn a_token_from_elsewhere_is_found() {
+        let mut events = good();
+        events[2] = signed_in("user", 1, "of-yesterday", 1, false);
+        assert!(matches!(&complaints(&events)[..], [Complaint::ForeignToken(_)]));
+    }
+
+    #[test]
+    fn printing_is_not_enough() {
+        let found = complaints(&[]);
+        assert!(found.contains(&Complaint::CommandMissing("PING".to_string())));
+        assert!(caught("only-prints", &found).unwrap());
+    }
+
+    #[test]
+    fn an_error_reply_fails_unless_it_is_a_named_exception() {
+        let reply = |command: &str, error: &str| EventKind::ErrorReply {
+            connection: 1,
+            command: command.to_string(),
+            error: error.to_string(),
+        };
+        let with = |event| {
+            let mut events = good();
+            events.insert(3, event);
+            complaints(&events)
+        };
+        assert_eq!(with(reply("CLIENT", "ERR")), []);
+        assert_eq!(with(reply("GET", "NOPERM")).len(), 1);
+        assert_eq!(with(reply("CLIENT|SETINFO", "NOPERM")).len(), 1);
+    }
+
+    #[test]
+    fn whatever_is_not_expected_fails() {
+        let unexpected = [
+            EventKind::TlsFailed { service: Service::Redis, why: String::new() },
+            EventKind::ConnectionExpired { connection: 1, identity: "user".to_string(), token: "a".to_string() },
+            EventKind::TokenRefused {
+                flow: None,
+                client_id: None,
+                status: 400,
+                error: String::new(),
+                code: None,
+                why: String::new(),
+                exchange: None,
+            },
+        ];
+        for event in unexpected {
+            let mut events = good();
+            events.insert(3, event);
+            assert!(matches!(&complaints(&events)[..], [Complaint::Unexpected(_)]));
+        }
+    }
+
+    #[test]
+    fn a_connection_must_be_closed_by_the_program() {
+        let mut open = good();
+        open.pop();
+        assert!(complaints(&open).iter().any(|it| matches!(it, Complaint::Unexpected(_))));
+
+        let mut cut = good();
+        if let Some(EventKind::ConnectionClosed { by, .. }) = cut.last_mut() {
+            *by = ClosedBy::Expiry;
+        }
+        assert!(matches!(&complaints(&cut)[..], [Complaint::Unexpected(_)]));
+    }
+
+    #[test]
+    fn a_mutation_without_a_reason_is_an_error() {
+        assert!(caught("something-new", &[]).is_err());
+    }
+}

@@ -1,0 +1,162 @@
+//! Recordings: made from a run, compared with the one under version control, and written by `cargo book record`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use listings::{
+    ErrorCapture, Listing, Mistake, Recording, StopAfter, Table, canonical_text, hash_sources, mistake_sources,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use similar::TextDiff;
+
+use crate::masks::{Masks, without_engine};
+use crate::run::{Ending, Run};
+use crate::stack::Ready;
+
+/// How many lines of the emulator's log a capture holds. A mistake that repeats itself would fill pages.
+const LOG_LINES: usize = 5;
+
+pub(crate) fn recording(
+    listing: &Listing,
+    stop_after: Option<&StopAfter>,
+    stack: &dyn Ready,
+    run: &Run,
+) -> Result<Recording> {
+    let masks = Masks::new(&run.events, &listing.masks);
+    let shown = listing.shown_file().context("the listing has no file")?;
+    Ok(Recording {
+        scenario: listing.scenario.clone(),
+        stack: listing.stack.clone(),
+        variant: listing.variant.clone(),
+        command: stack.typed(shown),
+        sources: hash_sources(&listing.directory, &listing.files)?,
+        verdict: "passed".to_string(),
+        exit: exit(run),
+        output: masks.lines(&run.printed.stdout),
+        events: masks.events(&run.events, stop_after.is_none()),
+        versions: versions(stack, &listing.dependencies)?,
+        engine: run.engine.clone(),
+    })
+}
+
+/// `program` is the file that ran, and `dependencies` those whose versions matter for the error.
+pub(crate) fn capture(
+    table: &Table,
+    mistake: &Mistake,
+    program: &Path,
+    dependencies: &[String],
+    stack: &dyn Ready,
+    run: &Run,
+) -> Result<ErrorCapture> {
+    let masks = Masks::new(&run.events, &mistake.masks);
+    let printed = [&run.printed.stdout, &run.printed.stderr];
+    let output = printed
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter(|line| mistake.shows.iter().any(|pattern| pattern.is_match(line)))
+        .map(|line| masks.text(line))
+        .collect();
+    let (log, events) = said(mistake, run, &masks);
+    Ok(ErrorCapture {
+        mistake: mistake.id.clone(),
+        stack: mistake.stack.clone(),
+        command: stack.typed(program),
+        sources: mistake_sources(table, mistake)?,
+        exit: exit(run),
+        output,
+        log,
+        events,
+        versions: versions(stack, dependencies)?,
+        engine: run.engine.clone(),
+    })
+}
+
+/// What the emulator says about a mistake, for a person and for a machine. How often it says the same, of one connection
+/// or of many, is chance: that depends on how quickly the client gives up.
+fn said(mistake: &Mistake, run: &Run, masks: &Masks) -> (Vec<String>, Vec<Value>) {
+    let mut said: Vec<Said> = Vec::new();
+    for event in &run.events {
+        let value = serde_json::to_value(event).unwrap_or_default();
+        if !mistake.logs.iter().any(|wanted| wanted.matches(&value)) {
+            continue;
+        }
+        let line = masks.text(&event.kind.to_string());
+        let number = value.get("connection").map(|number| format!("#{number}"));
+        // Numbers are padded to a column, so blanks do not count either.
+        let words = line.split_whitespace().filter(|word| Some(*word) != number.as_deref());
+        let of_any = words.collect::<Vec<_>>().join(" ");
+        match said.iter_mut().find(|known| known.of_any == of_any) {
+            Some(known) => known.repeated = true,
+            None => said.push(Said { line, of_any, event: masks.event(event), repeated: false }),
+        }
+    }
+    let more = said.len() > LOG_LINES;
+    said.truncate(LOG_LINES);
+    let mut log = Vec::new();
+    let mut events = Vec::new();
+    for it in said {
+        log.push(match it.repeated {
+            true => it.line + "  (more than once)",
+            false => it.line,
+        });
+        events.push(it.event);
+    }
+    if more {
+        log.push("… and so on".to_string());
+    }
+    (log, events)
+}
+
+/// A line of the emulator's log that is captured.
+struct Said {
+    line: String,
+    /// The same without the number of the connection.
+    of_any: String,
+    event: Value,
+    repeated: bool,
+}
+
+/// What differs between a recording and a fresh run, as lines with `-` and `+`; `None` when nothing does.
+pub(crate) fn drift(recorded: &impl Serialize, fresh: &impl Serialize) -> Result<Option<String>> {
+    let (before, after) = (comparable(recorded)?, comparable(fresh)?);
+    if before == after {
+        return Ok(None);
+    }
+    let diff = TextDiff::from_lines(&before, &after);
+    let text = diff.unified_diff().context_radius(3).header("recorded", "this run").to_string();
+    Ok(Some(text))
+}
+
+/// Everything that must be the same on every machine. Which compiler, interpreter and engine a machine has is recorded,
+/// but is its own affair.
+fn comparable(recording: &impl Serialize) -> Result<String> {
+    let mut value = serde_json::to_value(recording)?;
+    if let Some(members) = value.as_object_mut() {
+        members.remove("engine");
+        if let Some(versions) = members.get_mut("versions").and_then(Value::as_object_mut) {
+            for toolchain in ["rustc", "python"] {
+                versions.remove(toolchain);
+            }
+        }
+        if let Some(events) = members.get("events").and_then(Value::as_array) {
+            let events = without_engine(events);
+            members.insert("events".to_string(), json!(events));
+        }
+    }
+    canonical_text(&value)
+}
+
+fn versions(stack: &dyn Ready, dependencies: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut versions = stack.versions(dependencies)?;
+    versions.extend([stack.toolchain_version()]);
+    Ok(versions)
+}
+
+fn exit(run: &Run) -> i32 {
+    match run.ending {
+        Ending::Left(status) => status.code().unwrap_or(-1),
+        Ending::NeverLeft(_) | Ending::NeverShown(_) | Ending::Ended => -1,
+    }
+}

@@ -1,0 +1,213 @@
+//! One run of one program against an emulator of its own. The verifications, `cargo book record` and `cargo book run`
+//! all go through here.
+
+use std::env;
+use std::ffi::OsString;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use azure_managed_redis_emulator::{Builder, Emulator, Event, EventKind, Presented};
+use listings::{EnvironmentChange, StopAfter, Trouble};
+
+use crate::process::{Printed, Running};
+use crate::stack::Program;
+
+/// How long a program may run that leaves by itself.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a program may take to leave after it was asked to.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// What stays in a program's environment from ours. The rest would make a run depend on who starts it.
+const KEPT: &[&str] = &["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"];
+
+/// What surrounds a program when it runs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Situation<'a> {
+    /// Whose environment, by the emulator's name for the identity.
+    pub(crate) identity: &'a str,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) trouble: Option<Trouble>,
+    pub(crate) change: Option<&'a EnvironmentChange>,
+    pub(crate) stop: Stop<'a>,
+}
+
+/// When a program has shown enough.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Stop<'a> {
+    /// It leaves by itself.
+    #[default]
+    Never,
+    /// It is asked to leave when the event log has this, which must happen within the time.
+    After(&'a StopAfter, Duration),
+    /// It is ended a moment after the emulator has seen a TLS handshake fail: if it has not given up by itself, it
+    /// tries again and again.
+    TlsFailure,
+}
+
+/// What happened in a run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) ending: Ending,
+    pub(crate) printed: Printed,
+    pub(crate) events: Vec<Event>,
+    /// `Valkey 9.1.2`.
+    pub(crate) engine: String,
+    pub(crate) elapsed: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending {
+    /// It left, by itself or because it was asked to.
+    Left(ExitStatus),
+    /// What it was to show did not come in time, so it was ended.
+    NeverShown(Duration),
+    /// It did not leave in time, so it was ended.
+    NeverLeft(Duration),
+    /// It had shown enough and was ended.
+    Ended,
+}
+
+pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
+    let emulator = emulator(situation).start().context("cannot start the emulator")?;
+    let mut command = program.command();
+    surround(&mut command, &emulator, situation)?;
+
+    let started = Instant::now();
+    let mut running =
+        Running::start(&mut command).with_context(|| format!("cannot start {}", program.executable.display()))?;
+    let ending = watch(&mut running, &emulator, situation.stop, started)?;
+    let elapsed = started.elapsed();
+    let printed = running.printed();
+    // The program's end reaches the emulator a moment after it reaches us.
+    emulator.wait_for(Duration::from_secs(3), all_closed);
+    Ok(Run { ending, printed, events: emulator.events(), engine: engine(&emulator), elapsed })
+}
+
+/// An emulator as the situation wants it.
+pub(crate) fn emulator(situation: &Situation) -> Builder {
+    let mut builder = Emulator::builder();
+    if let Some(lifetime) = situation.lifetime {
+        for identity in ["system", "user", "service-principal", "unassigned"] {
+            builder = builder.token_lifetime(identity, lifetime);
+        }
+    }
+    match situation.trouble {
+        None => builder,
+        Some(Trouble::RedisOtherAuthority) => builder.redis_certificate(Presented::OtherAuthority),
+        Some(Trouble::RedisOtherName) => builder.redis_certificate(Presented::OtherName),
+        Some(Trouble::EntraOtherAuthority) => builder.entra_certificate(Presented::OtherAuthority),
+        Some(Trouble::EntraUnreachable) => builder.entra_unreachable(true),
+    }
+}
+
+/// Gives a command the environment of the hosting, and little else.
+pub(crate) fn surround(command: &mut Command, emulator: &Emulator, situation: &Situation) -> Result<()> {
+    command.env_clear();
+    for (name, value) in environment(emulator, situation)? {
+        command.env(name, value);
+    }
+    Ok(())
+}
+
+/// The whole environment of a program in this situation.
+pub(crate) fn environment(emulator: &Emulator, situation: &Situation) -> Result<Vec<(OsString, OsString)>> {
+    let mut environment: Vec<(OsString, OsString)> =
+        KEPT.iter().filter_map(|name| Some((OsString::from(name), env::var_os(name)?))).collect();
+    environment.extend(hosting(emulator, situation)?.into_iter().map(|(name, value)| (name.into(), value.into())));
+    for name in ["IDENTITY_ENDPOINT", "IDENTITY_HEADER"] {
+        // Without both, client libraries ask the address that Azure's virtual machines have for managed identities.
+        anyhow::ensure!(
+            environment.iter().any(|(set, value)| set == name && !value.is_empty()),
+            "{name} is not in the program's environment, so it might call an address outside this machine: leave it there"
+        );
+    }
+    Ok(environment)
+}
+
+/// What the emulator sets for the identity, changed as the situation says.
+pub(crate) fn hosting(emulator: &Emulator, situation: &Situation) -> Result<Vec<(String, String)>> {
+    let identity = emulator.environment(situation.identity)?;
+    let mut settings: Vec<(String, String)> =
+        identity.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    if let Some(change) = situation.change {
+        settings.retain(|(name, _)| !change.without.contains(name) && !change.with.contains_key(name));
+        settings.extend(change.with.clone());
+    }
+    Ok(settings)
+}
+
+pub(crate) fn engine(emulator: &Emulator) -> String {
+    let engine = emulator.engine();
+    format!("{} {}", engine.name, engine.version)
+}
+
+fn watch(running: &mut Running, emulator: &Emulator, stop: Stop, started: Instant) -> Result<Ending> {
+    const GLANCE: Duration = Duration::from_millis(15);
+    let limit = match stop {
+        Stop::After(_, limit) => limit,
+        Stop::Never | Stop::TlsFailure => LIMIT,
+    };
+    let mut asked: Option<Instant> = None;
+    loop {
+        if let Some(status) = running.exited()? {
+            return Ok(Ending::Left(status));
+        }
+        if let Some(asked) = asked {
+            if asked.elapsed() > LEAVING {
+                running.kill()?;
+                return Ok(Ending::NeverLeft(LEAVING));
+            }
+            std::thread::sleep(GLANCE);
+            continue;
+        }
+        if started.elapsed() > limit {
+            running.kill()?;
+            return Ok(match stop {
+                Stop::After(..) => Ending::NeverShown(limit),
+                Stop::Never | Stop::TlsFailure => Ending::NeverLeft(limit),
+            });
+        }
+        match stop {
+            Stop::Never => std::thread::sleep(GLANCE),
+            Stop::After(condition, _) => {
+                if emulator.wait_for(GLANCE, |events| reached(condition, events)) {
+                    running.interrupt();
+                    asked = Some(Instant::now());
+                }
+            }
+            Stop::TlsFailure => {
+                if emulator.wait_for(GLANCE, tls_failed) {
+                    // Long enough for a client that goes on in spite of the certificate to be seen doing so.
+                    let moment = Instant::now() + Duration::from_secs(2);
+                    while Instant::now() < moment {
+                        if let Some(status) = running.exited()? {
+                            return Ok(Ending::Left(status));
+                        }
+                        std::thread::sleep(GLANCE);
+                    }
+                    running.kill()?;
+                    return Ok(Ending::Ended);
+                }
+            }
+        }
+    }
+}
+
+fn reached(condition: &StopAfter, events: &[Event]) -> bool {
+    let sign_ins = events.iter().filter(|event| matches!(event.kind, EventKind::SignInAccepted { .. }));
+    let renewals = events.iter().filter(|event| matches!(event.kind, EventKind::SignInAccepted { renewal: true, .. }));
+    let enough = |wanted: Option<u32>, seen: usize| wanted.is_none_or(|wanted| seen >= wanted as usize);
+    enough(condition.sign_ins, sign_ins.count()) && enough(condition.renewals, renewals.count())
+}
+
+fn tls_failed(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event.kind, EventKind::TlsFailed { .. }))
+}
+
+pub(crate) fn all_closed(events: &[Event]) -> bool {
+    let opened = events.iter().filter(|event| matches!(event.kind, EventKind::ConnectionOpened { .. }));
+    let closed = events.iter().filter(|event| matches!(event.kind, EventKind::ConnectionClosed { .. }));
+    opened.count() == closed.count()
+}
