@@ -28,18 +28,21 @@ static IN_TEXT: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Replaces what differs from run to run in texts of one run. It knows the run's tokens, and numbers them.
+/// Replaces what differs from run to run in texts of one run. It numbers the tokens of the events that are told, in the
+/// order in which they come up there.
 pub(crate) struct Masks<'a> {
     tokens: Vec<(String, String)>,
     own: &'a [Mask],
 }
 
 impl<'a> Masks<'a> {
-    /// `own` are the masks of the listing or mistake, besides those that all have.
-    pub(crate) fn new(events: &[Event], own: &'a [Mask]) -> Masks<'a> {
+    /// `told` are the events that will be recorded, `own` the masks of the listing or mistake, besides those that all have.
+    pub(crate) fn new(told: &[Event], own: &'a [Mask]) -> Masks<'a> {
         let mut tokens: Vec<(String, String)> = Vec::new();
-        for event in events {
-            if let EventKind::TokenIssued { token, .. } = &event.kind
+        for event in told {
+            if let EventKind::TokenIssued { token, .. }
+            | EventKind::SignInAccepted { token, .. }
+            | EventKind::ConnectionExpired { token, .. } = &event.kind
                 && tokens.iter().all(|(known, _)| known != token)
             {
                 tokens.push((token.clone(), format!("token-{}", tokens.len() + 1)));
@@ -206,6 +209,20 @@ mod tests {
         );
         assert_eq!(plain, repeated);
         assert!(plain.iter().any(|event| event["renewal"] == true && event["nth"] == 2));
+    }
+
+    /// How many tokens a client fetches before the one that matters can be chance; a capture tells only the one.
+    #[test]
+    fn tokens_are_numbered_as_they_are_told() {
+        let expired = |token: &str| EventKind::ConnectionExpired {
+            connection: 1,
+            identity: "system".to_string(),
+            token: token.to_string(),
+        };
+        let told = judge::events::log(&[expired("uti-of-the-fourth"), issued("system", "uti-of-the-fifth")]);
+        let masks = Masks::new(&told, &[]);
+        assert_eq!(masks.text(&told[0].kind.to_string()).rsplit('=').next(), Some("token-1>"));
+        assert_eq!(masks.event(&told[1])["token"], "token-2");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use azure_managed_redis_emulator::Event;
 use listings::{
     ErrorCapture, Listing, Mistake, Recording, StopAfter, Table, canonical_text, hash_sources, mistake_sources,
 };
@@ -50,7 +51,8 @@ pub(crate) fn capture(
     stack: &dyn Ready,
     run: &Run,
 ) -> Result<ErrorCapture> {
-    let masks = Masks::new(&run.events, &mistake.masks);
+    let told: Vec<_> = run.events.iter().filter(|event| is_told(mistake, event)).cloned().collect();
+    let masks = Masks::new(&told, &mistake.masks);
     let printed = [&run.printed.stdout, &run.printed.stderr];
     let output = printed
         .iter()
@@ -58,7 +60,7 @@ pub(crate) fn capture(
         .filter(|line| mistake.shows.iter().any(|pattern| pattern.is_match(line)))
         .map(|line| masks.text(line))
         .collect();
-    let (log, events) = said(mistake, run, &masks);
+    let (log, events) = said(&told, &masks);
     Ok(ErrorCapture {
         mistake: mistake.id.clone(),
         stack: mistake.stack.clone(),
@@ -75,15 +77,11 @@ pub(crate) fn capture(
 
 /// What the emulator says about a mistake, for a person and for a machine. How often it says the same, of one connection
 /// or of many, is chance: that depends on how quickly the client gives up.
-fn said(mistake: &Mistake, run: &Run, masks: &Masks) -> (Vec<String>, Vec<Value>) {
+fn said(told: &[Event], masks: &Masks) -> (Vec<String>, Vec<Value>) {
     let mut said: Vec<Said> = Vec::new();
-    for event in &run.events {
-        let value = serde_json::to_value(event).unwrap_or_default();
-        if !mistake.logs.iter().any(|wanted| wanted.matches(&value)) {
-            continue;
-        }
+    for event in told {
         let line = masks.text(&event.kind.to_string());
-        let number = value.get("connection").map(|number| format!("#{number}"));
+        let number = masks.event(event).get("connection").map(|number| format!("#{number}"));
         // Numbers are padded to a column, so blanks do not count either.
         let words = line.split_whitespace().filter(|word| Some(*word) != number.as_deref());
         let of_any = words.collect::<Vec<_>>().join(" ");
@@ -107,6 +105,12 @@ fn said(mistake: &Mistake, run: &Run, masks: &Masks) -> (Vec<String>, Vec<Value>
         log.push("… and so on".to_string());
     }
     (log, events)
+}
+
+/// Whether an event says something about the mistake.
+fn is_told(mistake: &Mistake, event: &Event) -> bool {
+    let value = serde_json::to_value(event).unwrap_or_default();
+    mistake.logs.iter().any(|wanted| wanted.matches(&value))
 }
 
 /// A line of the emulator's log that is captured.
