@@ -8,6 +8,10 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use uuid::Uuid;
 
+use crate::directory::ClientId;
+use crate::events::{Flow, Service};
+use crate::http::{Answer, Outcome};
+
 /// What is not known of Azure's behaviour, and what the emulator does instead.
 pub const UNCERTAIN: &[(&str, &str)] = &[
     (
@@ -56,6 +60,23 @@ pub(crate) fn is_known_resource(resource: &str) -> bool {
     REDIS_AUDIENCES.contains(&resource) || OTHER_RESOURCES.contains(&resource.trim_end_matches('/'))
 }
 
+/// The audience of a token that is exchanged for one of Entra ID's. Microsoft Learn, "Workload identity federation".
+pub(crate) const FEDERATED_AUDIENCE: &str = "api://AzureADTokenExchange";
+
+/// The client id of the Azure CLI, in whose name a person signs in. Microsoft Learn, "Verify first-party Microsoft
+/// applications in sign-in reports".
+pub(crate) const AZURE_CLI: ClientId = ClientId::new(0x04b07795_8ddb_461a_bbee_02f9e1bf7b46);
+
+/// The claim `appidacr`: how the client proved who it is. 0 for a public client, 1 for a secret, 2 for a certificate.
+/// Microsoft Learn, "Access token claims reference".
+pub(crate) fn appidacr(flow: Flow) -> &'static str {
+    match flow {
+        Flow::AzureCli => "0",
+        Flow::ClientSecret => "1",
+        Flow::ManagedIdentity | Flow::ClientCertificate | Flow::FederatedCredential => "2",
+    }
+}
+
 /// Access string of an assignment that names none. Microsoft Learn, "Configure access permissions"; the channels are
 /// **uncertain**.
 pub(crate) const DEFAULT_ACCESS_STRING: &str = "+@all ~* &*";
@@ -71,6 +92,14 @@ pub(crate) const SERVICE_PRINCIPAL_LIFETIME: (Duration, Duration) =
 
 /// `iat` and `nbf` lie five minutes before the time of issue, in every published token.
 pub(crate) const ISSUED_BEFORE: Duration = Duration::from_secs(300);
+
+/// Who signs in with an access key. Microsoft Learn, "Configure access permissions"; it is Redis' own default.
+pub(crate) const ACCESS_KEY_USER: &str = "default";
+
+/// Why an access string is refused for one of its rules, as the engine says it of rules that it does not know.
+pub(crate) fn refused_rule(rule: &str) -> String {
+    format!("ERR Error in ACL SETUSER modifier '{rule}': Syntax error")
+}
 
 /// The reply to a sign-in that is refused, whatever the reason. Differs from open-source Redis, which adds "or user is
 /// disabled.". That all reasons share it is **uncertain**.
@@ -248,6 +277,32 @@ impl EntraError {
             "error_uri": format!("https://login.microsoftonline.com/error?code={}", self.code),
         })
     }
+}
+
+/// The answer of a service that gives out no token on purpose. The bodies are those of trouble at Entra ID (Microsoft Learn,
+/// "AADSTS error codes": 90033, "A transient error has occurred"; 50196 for 429) and of App Service; that a managed identity
+/// endpoint in trouble answers so is **uncertain**.
+pub(crate) fn failing(service: Service, status: u16) -> Answer {
+    let (body, error, code) = match service {
+        Service::Entra => {
+            let (error, code, text) = match status {
+                429 => (
+                    "invalid_grant",
+                    50_196,
+                    "The server terminated an operation because it encountered a client request loop. Please contact your app vendor.",
+                ),
+                _ => ("temporarily_unavailable", 90_033, "A transient error has occurred. Please try again."),
+            };
+            let error = EntraError::new(status, error, code, text.to_owned());
+            (error.body(None), error.error.to_owned(), Some(format!("AADSTS{code}")))
+        }
+        _ => {
+            let message = "An unexpected error occured while fetching the AAD Token.".to_owned();
+            (json!({ "statusCode": status, "message": message }), message, None)
+        }
+    };
+    let why = "a fault was set here on purpose".to_owned();
+    Answer { status, body, outcome: Outcome::Refused { flow: None, client_id: None, error, code, why } }
 }
 
 /// Display name of the tenant in Entra ID's error texts.

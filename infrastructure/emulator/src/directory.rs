@@ -1,11 +1,13 @@
-//! The directory: one tenant, its identities, and which of them may use the cache. Fixed ids by default, chosen so that a
-//! person tells an object id from a client id at a glance.
+//! The directory: one tenant and its identities. Fixed ids by default, chosen so that a person tells an object id from a
+//! client id at a glance.
 
 use std::fmt::{self, Display};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Serialize;
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::azure;
@@ -38,6 +40,16 @@ macro_rules! id {
                 if text.len() == 36 { Ok($name(id)) } else { Uuid::try_parse("not hyphenated").map($name) }
             }
         }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(from)?;
+                text.parse().map_err(|_| {
+                    serde::de::Error::custom(format!(
+                        "'{text}' is no GUID; one looks like 0b1ec700-0000-4000-8000-000000000001"
+                    ))
+                })
+            }
+        }
     };
 }
 id!(ObjectId);
@@ -53,7 +65,7 @@ pub struct Directory {
 }
 
 /// An identity that can ask for tokens.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Identity {
     /// How settings, the log and the command line call it.
     pub name: String,
@@ -62,16 +74,14 @@ pub struct Identity {
     pub kind: IdentityKind,
     /// Object id of its principal.
     pub object_id: ObjectId,
-    /// Its client id.
+    /// Its client id. Of a person: the client id of the Azure CLI, through which they sign in.
     pub client_id: ClientId,
     /// How long its tokens are valid; `None` for what Azure gives.
     pub token_lifetime: Option<Duration>,
-    /// The access policy assignment on the cache, if it has one.
-    pub assignment: Option<Assignment>,
 }
 
 /// The kinds of identity.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum IdentityKind {
@@ -82,57 +92,129 @@ pub enum IdentityKind {
         /// Its ARM resource id.
         resource_id: String,
     },
-    /// An application with a client secret.
+    /// An application with credentials of its own.
     ServicePrincipal {
         /// Object id of the app registration: not the user name, though many guides say so.
         application_object_id: ObjectId,
-        /// The client secret. Not a secret here: everybody's emulator has the same.
+        /// How it may prove who it is; any of them will do.
         #[serde(skip)]
-        secret: String,
+        credentials: Vec<Credential>,
+    },
+    /// A person, who signs in with the Azure CLI.
+    User {
+        /// The name that they sign in with.
+        user_principal_name: String,
     },
 }
 
-/// An access policy assignment: who may use the cache, and how.
-#[derive(Clone, Debug, Serialize)]
-pub struct Assignment {
-    /// Redis ACL rules, as Azure's `accessString`.
-    pub access_string: String,
+/// By what an application proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credential {
+    /// A client secret. In the fixed directory it is not a secret: everybody's emulator has the same.
+    Secret(String),
+    /// A certificate that is registered on the application.
+    Certificate(CertificateSource),
+    /// A token of another issuer, which the application trusts.
+    Federated(FederatedCredential),
 }
+
+/// Where a registered certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// The emulator makes it, with its private key, and puts both into a file for the program.
+    Generated,
+    /// A PEM file. If it holds the private key too, programs are told of it by `AZURE_CLIENT_CERTIFICATE_PATH`.
+    File(PathBuf),
+}
+
+/// A federated identity credential: whose tokens an application accepts in place of a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FederatedCredential {
+    /// The claim `iss` of the token; `None` for the issuer that the emulator itself is, which also writes the token file.
+    pub issuer: Option<String>,
+    /// The claim `sub`, for example `system:serviceaccount:default:app`.
+    pub subject: String,
+    /// The claim `aud`; Azure's default is `api://AzureADTokenExchange`.
+    pub audience: String,
+    /// The issuer's keys, a JWKS file: the emulator fetches nothing. Not needed for the emulator's own issuer.
+    pub keys: Option<PathBuf>,
+}
+
+/// The name rule of the fixed directory's ids and of ids that a configuration leaves out: a prefix that tells the kind of id,
+/// and a number.
+const OBJECT: u128 = 0x0b1ec700_0000_4000_8000_000000000000;
+const CLIENT: u128 = 0xc11e4700_0000_4000_8000_000000000000;
+const APPLICATION: u128 = 0xa9900000_0000_4000_8000_000000000000;
+const TENANT: u128 = 0x7e4a4700_0000_4000_8000_000000000000;
+
+/// The ids of an identity whose owner named none.
+pub(crate) struct DefaultIds {
+    pub(crate) object_id: ObjectId,
+    pub(crate) client_id: ClientId,
+    pub(crate) application_object_id: ObjectId,
+}
+
+impl DefaultIds {
+    fn numbered(n: u128) -> Self {
+        DefaultIds {
+            object_id: ObjectId::new(OBJECT + n),
+            client_id: ClientId::new(CLIENT + n),
+            application_object_id: ObjectId::new(APPLICATION + n),
+        }
+    }
+
+    /// The same for the same name, so that they survive a restart.
+    pub(crate) fn of(name: &str) -> Self {
+        let hash = digest::digest(&digest::SHA256, name.as_bytes());
+        let number = hash.as_ref().iter().take(6).fold(0, |number, byte| number << 8 | u128::from(*byte));
+        Self::numbered(number)
+    }
+}
+
+/// The resource id of a user-assigned identity whose owner named none.
+pub(crate) fn default_resource_id(name: &str) -> String {
+    format!(
+        "/subscriptions/5b5c4700-0000-4000-8000-000000000000/resourcegroups/emulator/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
+    )
+}
+
+/// The tenant's id if none is named.
+pub(crate) const DEFAULT_TENANT: Uuid = Uuid::from_u128(TENANT);
 
 impl Directory {
     /// The fixed directory that an emulator starts with.
     pub fn fixed() -> Self {
-        let object = |n: u128| ObjectId::new(0x0b1ec700_0000_4000_8000_000000000000 + n);
-        let client = |n: u128| ClientId::new(0xc11e4700_0000_4000_8000_000000000000 + n);
-        let full = || Some(Assignment { access_string: azure::DEFAULT_ACCESS_STRING.to_owned() });
-        let user_assigned = |name: &str| IdentityKind::UserAssigned {
-            resource_id: format!(
-                "/subscriptions/5b5c4700-0000-4000-8000-000000000000/resourcegroups/emulator/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
-            ),
+        let application = |n: u128, credentials: Vec<Credential>| IdentityKind::ServicePrincipal {
+            application_object_id: DefaultIds::numbered(n).application_object_id,
+            credentials,
         };
-        let identity = |n: u128, name: &str, kind: IdentityKind, assignment: Option<Assignment>| Identity {
+        let identity = |n: u128, name: &str, kind: IdentityKind| Identity {
             name: name.to_owned(),
             kind,
-            object_id: object(n),
-            client_id: client(n),
+            object_id: DefaultIds::numbered(n).object_id,
+            client_id: DefaultIds::numbered(n).client_id,
             token_lifetime: None,
-            assignment,
         };
+        let user_assigned = |name: &str| IdentityKind::UserAssigned { resource_id: default_resource_id(name) };
+        let secret = Credential::Secret("emulator~client~secret~known~to~everybody".to_owned());
+        let workload = Credential::Federated(FederatedCredential {
+            issuer: None,
+            subject: "system:serviceaccount:default:workload".to_owned(),
+            audience: azure::FEDERATED_AUDIENCE.to_owned(),
+            keys: None,
+        });
+        let developer = IdentityKind::User { user_principal_name: "developer@emulator.example".to_owned() };
         Directory {
-            tenant_id: Uuid::from_u128(0x7e4a4700_0000_4000_8000_000000000000),
+            tenant_id: DEFAULT_TENANT,
             identities: vec![
-                identity(1, "system", IdentityKind::SystemAssigned, full()),
-                identity(2, "user", user_assigned("user"), full()),
-                identity(
-                    3,
-                    "service-principal",
-                    IdentityKind::ServicePrincipal {
-                        application_object_id: ObjectId::new(0xa9900000_0000_4000_8000_000000000003),
-                        secret: "emulator~client~secret~known~to~everybody".to_owned(),
-                    },
-                    full(),
-                ),
-                identity(4, "unassigned", user_assigned("unassigned"), None),
+                identity(1, "system", IdentityKind::SystemAssigned),
+                identity(2, "user", user_assigned("user")),
+                identity(3, "service-principal", application(3, vec![secret])),
+                identity(4, "unassigned", user_assigned("unassigned")),
+                identity(5, "certificate", application(5, vec![Credential::Certificate(CertificateSource::Generated)])),
+                identity(6, "workload", application(6, vec![workload])),
+                Identity { client_id: azure::AZURE_CLI, ..identity(7, "developer", developer) },
             ],
         }
     }
@@ -146,10 +228,10 @@ impl Directory {
         self.identities.iter().find(|identity| identity.object_id == id)
     }
 
-    pub(crate) fn service_principal(&self, client_id: ClientId) -> Option<(&Identity, &str)> {
+    pub(crate) fn service_principal(&self, client_id: ClientId) -> Option<(&Identity, &[Credential])> {
         self.identities.iter().find_map(|identity| match &identity.kind {
-            IdentityKind::ServicePrincipal { secret, .. } if identity.client_id == client_id => {
-                Some((identity, secret.as_str()))
+            IdentityKind::ServicePrincipal { credentials, .. } if identity.client_id == client_id => {
+                Some((identity, credentials.as_slice()))
             }
             _ => None,
         })
@@ -186,12 +268,24 @@ impl Identity {
     pub(crate) fn next_lifetime(&self) -> Duration {
         self.token_lifetime.unwrap_or_else(|| match self.kind {
             IdentityKind::SystemAssigned | IdentityKind::UserAssigned { .. } => azure::MANAGED_IDENTITY_LIFETIME,
-            IdentityKind::ServicePrincipal { .. } => {
+            IdentityKind::ServicePrincipal { .. } | IdentityKind::User { .. } => {
                 let (shortest, longest) = azure::SERVICE_PRINCIPAL_LIFETIME;
                 let spread = (longest - shortest).as_secs();
                 shortest + Duration::from_secs(u64::from(Uuid::new_v4().as_fields().0) % (spread + 1))
             }
         })
+    }
+}
+
+impl IdentityKind {
+    /// As a person calls it.
+    pub fn title(&self) -> &'static str {
+        match self {
+            IdentityKind::SystemAssigned => "system-assigned",
+            IdentityKind::UserAssigned { .. } => "user-assigned",
+            IdentityKind::ServicePrincipal { .. } => "service principal",
+            IdentityKind::User { .. } => "person",
+        }
     }
 }
 
@@ -230,5 +324,14 @@ mod tests {
         assert!("0b1ec7000000400080000000000000001".parse::<ObjectId>().is_err());
         assert!("0b1ec700000040008000000000000001".parse::<ObjectId>().is_err());
         assert!("user".parse::<ObjectId>().is_err());
+    }
+
+    #[test]
+    fn ids_that_nobody_named_come_from_the_name() {
+        let (one, again, other) = (DefaultIds::of("orders"), DefaultIds::of("orders"), DefaultIds::of("billing"));
+        assert_eq!(one.object_id, again.object_id);
+        assert_ne!(one.object_id, other.object_id);
+        assert!(one.object_id.to_string().starts_with("0b1ec700-0000-4000-8000-"));
+        assert!(one.client_id.to_string().starts_with("c11e4700-0000-4000-8000-"));
     }
 }

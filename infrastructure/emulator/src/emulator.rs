@@ -1,26 +1,30 @@
-//! Starting and stopping: puts the directory, the keys, the engine and the servers together.
+//! Starting and stopping: puts the configuration, the keys, the engines and the servers together.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls_native_certs::load_native_certs;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::oneshot;
 
+use crate::cache::{Cache, ClusteringPolicy};
+use crate::configuration::Configuration;
+use crate::control::{Control, Parts};
 use crate::directory::Directory;
-use crate::engine::{Engine, EngineInfo};
+use crate::engine::{self, EngineInfo};
 use crate::entra::Entra;
 use crate::environment::{Addresses, Environment};
 use crate::events::{Event, EventLog, Outputs, Service};
-use crate::front::{Front, Limits};
+use crate::faults::Faults;
+use crate::front::{Endpoint, Front, Limits};
 use crate::keys::{Keys, Presented, write_private};
 use crate::listen::Loopback;
 use crate::managed_identity::ManagedIdentity;
+use crate::tenant::Tenant;
+use crate::tls::Tls;
 use crate::{Error, azure, http, token};
 
 /// The names that the certificates are for.
@@ -38,9 +42,10 @@ const ENTRA_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1", "login.microsoft
 /// # Ok::<(), azure_managed_redis_emulator::Error>(())
 /// ```
 pub struct Emulator {
-    directory: Arc<Directory>,
-    engine: Arc<Engine>,
+    tenant: Arc<Tenant>,
+    cache: Arc<Cache>,
     log: Arc<EventLog>,
+    control: Control,
     ports: Ports,
     identity_header: String,
     trust_bundle: PathBuf,
@@ -61,6 +66,7 @@ struct Ports {
 /// Settings of an emulator that is to be started.
 #[must_use = "nothing runs until `start` is called"]
 pub struct Builder {
+    configuration: Configuration,
     lifetimes: Vec<(String, Duration)>,
     engine: Option<PathBuf>,
     redis_certificate: Presented,
@@ -80,6 +86,7 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         Builder {
+            configuration: Configuration::fixed(),
             lifetimes: Vec::new(),
             engine: None,
             redis_certificate: Presented::Trusted,
@@ -99,6 +106,18 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// The tenant, its identities and the cache's assignments, in place of the fixed ones.
+    pub fn configuration(mut self, configuration: Configuration) -> Self {
+        self.configuration = configuration;
+        self
+    }
+
+    /// How the cache is clustered. `NoCluster` by default, while Azure's default is `OSSCluster`.
+    pub fn clustering_policy(mut self, policy: ClusteringPolicy) -> Self {
+        self.configuration.clustering_policy = policy;
+        self
+    }
+
     /// How long tokens of this identity are valid, in whole seconds of at least 1. Without it: 24 hours for managed
     /// identities, 60 to 90 minutes for service principals, as in Azure.
     pub fn token_lifetime(mut self, identity: &str, lifetime: Duration) -> Self {
@@ -189,16 +208,15 @@ impl Builder {
 
     /// Starts it; returns when everything answers.
     pub fn start(self) -> Result<Emulator, Error> {
-        let mut directory = Directory::fixed();
+        let mut configuration = self.configuration;
         for (name, lifetime) in &self.lifetimes {
             if lifetime.as_secs() == 0 || lifetime.subsec_nanos() > 0 {
                 return Err(Error::Lifetime { identity: name.clone(), lifetime: *lifetime });
             }
-            let known = directory.names();
-            let identity = directory.identities.iter_mut().find(|identity| identity.name == *name);
+            let known = configuration.directory.names();
+            let identity = configuration.directory.identities.iter_mut().find(|identity| identity.name == *name);
             identity.ok_or(Error::UnknownIdentity { name: name.clone(), known })?.token_lifetime = Some(*lifetime);
         }
-        let directory = Arc::new(directory);
 
         // First the ports: a taken one is the commonest mistake, and everything after takes longer.
         let redis = Loopback::bind(self.redis_port, "Redis", "--port")?;
@@ -206,24 +224,34 @@ impl Builder {
         let managed_identity =
             Loopback::bind(self.managed_identity_port, "the managed identity endpoint", "--managed-identity-port")?;
         let ports = Ports { redis: redis.port, entra: entra.port, managed_identity: managed_identity.port };
+        let policy = configuration.clustering_policy;
+        let shards: Vec<Loopback> = match policy {
+            ClusteringPolicy::OssCluster => {
+                (0..policy.shards()).map(|_| Loopback::bind(0, "a shard", "--port")).collect::<Result<_, _>>()?
+            }
+            _ => Vec::new(),
+        };
+        let shard_ports: Vec<u16> = shards.iter().map(|shard| shard.port).collect();
 
         remove_folders_of_the_dead();
         let folder = private_folder()?;
         let engine = self.engine.clone().or_else(|| std::env::var_os("AMR_EMULATOR_ENGINE").map(PathBuf::from));
         // The keys take as long as the engine: both at once.
-        let (engine, keys) = std::thread::scope(|scope| {
+        let (cache, keys) = std::thread::scope(|scope| {
             let keys = scope.spawn(|| match &self.state_folder {
                 Some(state) => Keys::kept_in(state),
                 None => Keys::of_this_process(),
             });
-            let engine = Engine::start(engine.as_deref(), folder.path());
-            (engine, keys.join().unwrap_or_else(|_| Err(Error::Keys("making the keys panicked".to_owned()))))
+            let cache = engine::find(engine.as_deref())
+                .and_then(|info| Cache::start(policy, info, folder.path(), &shard_ports));
+            (cache, keys.join().unwrap_or_else(|_| Err(Error::Keys("making the keys panicked".to_owned()))))
         });
-        let (engine, keys) = (Arc::new(engine?), keys?);
-        for identity in &directory.identities {
-            if let Some(assignment) = &identity.assignment {
-                engine.assign(identity.object_id, &assignment.access_string)?;
-            }
+        let (cache, keys) = (Arc::new(cache?), keys?);
+        for assignment in &configuration.assignments {
+            cache.assign(assignment.clone())?;
+        }
+        if configuration.access_keys {
+            cache.switch_access_keys_on()?;
         }
 
         let kept = self.state_folder.as_deref().unwrap_or(folder.path());
@@ -239,42 +267,48 @@ impl Builder {
             }
         };
         let log = Arc::new(EventLog::new(Outputs { stderr: self.stderr, json_lines }));
-
-        let front = Front::new(
-            directory.clone(),
-            keys.clone(),
-            engine.clone(),
-            log.clone(),
-            acceptor(keys.server_config(REDIS_NAMES, self.redis_certificate)?, &[]),
-            Limits {
-                counts_replies: !self.blind,
-                handshake_time: self.handshake_time,
-                sign_in_time: self.sign_in_time,
-            },
-        );
+        let faults = Arc::new(Faults::default());
+        let redis_tls = Arc::new(Tls::new(&keys, REDIS_NAMES, &[], self.redis_certificate)?);
+        let entra_tls = Arc::new(Tls::new(&keys, ENTRA_NAMES, &[b"h2", b"http/1.1"], self.entra_certificate)?);
+        let tenant = Arc::new(Tenant::new(configuration.directory.clone(), keys));
+        let limits = Limits {
+            counts_replies: !self.blind,
+            handshake_time: self.handshake_time,
+            sign_in_time: self.sign_in_time,
+        };
+        let front = Front::new(tenant.clone(), cache.clone(), log.clone(), redis_tls.clone(), limits);
+        let front = Arc::new(front);
         let servers = Servers {
-            front: Arc::new(front),
-            entra: Arc::new(Entra {
-                directory: directory.clone(),
-                keys: keys.clone(),
-                authority: format!("https://localhost:{}", ports.entra),
-            }),
-            entra_tls: acceptor(keys.server_config(ENTRA_NAMES, self.entra_certificate)?, &[b"h2", b"http/1.1"]),
-            managed_identity: Arc::new(ManagedIdentity {
-                directory: directory.clone(),
-                keys: keys.clone(),
-                header: identity_header.clone(),
-            }),
+            front: front.clone(),
+            entra: Entra { tenant: tenant.clone(), authority: format!("https://localhost:{}", ports.entra) },
+            entra_tls: entra_tls.clone(),
+            managed_identity: ManagedIdentity { tenant: tenant.clone(), header: identity_header.clone() },
             log: log.clone(),
-            listeners: (redis, entra, managed_identity),
-            unreachable: self.unreachable,
+            faults: faults.clone(),
+            redis,
+            shards,
+            tokens: (!self.unreachable).then_some((entra, managed_identity)),
         };
         let (stop, stopped) = oneshot::channel();
-        let runtime = servers.run(stopped)?;
+        let (runtime, handle) = servers.run(stopped)?;
+        let control = Control::new(Parts {
+            start: configuration,
+            tenant: tenant.clone(),
+            cache: cache.clone(),
+            front,
+            faults,
+            log: log.clone(),
+            redis_tls,
+            entra_tls,
+            presented: (self.redis_certificate, self.entra_certificate),
+            runtime: handle,
+            shard_ports: Mutex::new(shard_ports),
+        });
         Ok(Emulator {
-            directory,
-            engine,
+            tenant,
+            cache,
             log,
+            control,
             ports,
             identity_header,
             trust_bundle,
@@ -297,7 +331,13 @@ impl Emulator {
         Builder::default()
     }
 
-    /// The variables for a program that runs as this identity: `system`, `user`, `service-principal` or `unassigned`.
+    /// For changing it while it runs.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// The variables for a program that runs as this identity: `system`, `user`, `service-principal`, `unassigned`, or one of a
+    /// configuration.
     pub fn environment(&self, identity: &str) -> Result<Environment, Error> {
         let addresses = Addresses {
             entra: self.ports.entra,
@@ -306,7 +346,7 @@ impl Emulator {
             identity_header: &self.identity_header,
             trust_bundle: &self.trust_bundle,
         };
-        Environment::new(&self.directory, identity, &addresses)
+        Environment::new(&self.tenant.directory(), identity, &addresses)
     }
 
     /// All events so far (the last 100,000).
@@ -321,12 +361,12 @@ impl Emulator {
 
     /// The engine that runs.
     pub fn engine(&self) -> &EngineInfo {
-        &self.engine.info
+        &self.cache.info
     }
 
-    /// The tenant, its identities and their assignments.
-    pub fn directory(&self) -> &Directory {
-        &self.directory
+    /// The tenant and its identities, as they are now.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.tenant.directory()
     }
 
     /// The port of Redis on `localhost`; TLS only.
@@ -359,18 +399,22 @@ impl Drop for Emulator {
 /// Everything that listens.
 struct Servers {
     front: Arc<Front>,
-    entra: Arc<Entra>,
-    entra_tls: TlsAcceptor,
-    managed_identity: Arc<ManagedIdentity>,
+    entra: Entra,
+    entra_tls: Arc<Tls>,
+    managed_identity: ManagedIdentity,
     log: Arc<EventLog>,
-    listeners: (Loopback, Loopback, Loopback),
-    unreachable: bool,
+    faults: Arc<Faults>,
+    redis: Loopback,
+    shards: Vec<Loopback>,
+    /// Entra ID and the managed identity endpoint; absent if they are to be unreachable: the ports are let go of, and nobody else
+    /// is told to listen there.
+    tokens: Option<(Loopback, Loopback)>,
 }
 
 impl Servers {
     /// Runs them on a runtime in a thread of its own, so that an emulator can be started and dropped anywhere, inside another
     /// runtime too.
-    fn run(self, stopped: oneshot::Receiver<()>) -> Result<JoinHandle<()>, Error> {
+    fn run(self, stopped: oneshot::Receiver<()>) -> Result<(JoinHandle<()>, tokio::runtime::Handle), Error> {
         let error = |e: std::io::Error| Error::Runtime(e.to_string());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -378,47 +422,42 @@ impl Servers {
             .enable_all()
             .build()
             .map_err(error)?;
-        let guard = runtime.enter();
-        let (redis, entra, managed_identity) = self.listeners;
-        let (stop, stopping) = watch::channel(());
-        let (alive, mut all_ended) = mpsc::channel::<()>(1);
-        let mut accepting = Vec::new();
-        for listener in redis.into_tokio().map_err(error)? {
-            accepting.push(tokio::spawn(self.front.clone().serve(listener, stopping.clone(), alive.clone())));
+        let inside = runtime.enter();
+        self.front.listen(Endpoint::Cache, self.redis)?;
+        for (shard, listener) in self.shards.into_iter().enumerate() {
+            self.front.listen(Endpoint::Shard(shard), listener)?;
         }
-        drop((stopping, alive));
-        // Unreachable: the ports are let go of, and nobody else is told to listen there.
-        if !self.unreachable {
+        if let Some((entra, managed_identity)) = self.tokens {
+            let server = |service, tls| {
+                Arc::new(http::Server { service, tls, log: self.log.clone(), faults: self.faults.clone() })
+            };
+            let entra_server = server(Service::Entra, Some(self.entra_tls));
             let answer = Arc::new(move |request: &http::Request| self.entra.answer(request));
             for listener in entra.into_tokio().map_err(error)? {
-                let tls = Some(self.entra_tls.clone());
-                tokio::spawn(http::serve(listener, tls, Service::Entra, self.log.clone(), answer.clone()));
+                tokio::spawn(http::serve(listener, entra_server.clone(), answer.clone()));
             }
+            let identity_server = server(Service::ManagedIdentity, None);
             let answer = Arc::new(move |request: &http::Request| self.managed_identity.answer(request));
             for listener in managed_identity.into_tokio().map_err(error)? {
-                tokio::spawn(http::serve(listener, None, Service::ManagedIdentity, self.log.clone(), answer.clone()));
+                tokio::spawn(http::serve(listener, identity_server.clone(), answer.clone()));
             }
         }
-        drop(guard);
-        std::thread::Builder::new()
+        drop(inside);
+        let handle = runtime.handle().clone();
+        let front = self.front;
+        let thread = std::thread::Builder::new()
             .name("amr-emulator".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     let _ = stopped.await;
-                    accepting.iter().for_each(tokio::task::JoinHandle::abort);
-                    drop(stop);
                     // So that the log tells the end of every connection.
-                    let _ = tokio::time::timeout(Duration::from_secs(1), all_ended.recv()).await;
+                    front.shut_down().await;
                 });
                 runtime.shutdown_timeout(Duration::from_secs(1));
             })
-            .map_err(error)
+            .map_err(error)?;
+        Ok((thread, handle))
     }
-}
-
-fn acceptor(mut config: ServerConfig, protocols: &[&[u8]]) -> TlsAcceptor {
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    TlsAcceptor::from(Arc::new(config))
 }
 
 const FOLDER_PREFIX: &str = "amr-emulator-";

@@ -1,10 +1,12 @@
 //! The real Redis or Valkey server behind the front: found, started on a unix socket, told its users, ended with us.
 
+mod cluster;
 mod find;
 mod process;
 mod wheel;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -12,11 +14,12 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use redis::{Connection, ConnectionLike, Value};
 
-use crate::azure;
-use crate::directory::ObjectId;
-use crate::{Error, token};
+use crate::assignment::access_rules;
+use crate::{Error, azure, token};
 
+pub(crate) use cluster::{ClusterNode, Shards};
 pub use find::EngineInfo;
+pub(crate) use find::find;
 pub(crate) use process::on_the_starting_thread;
 
 /// How long a start may take before it counts as failed. It takes some 20 ms.
@@ -25,29 +28,36 @@ const START_TIME: Duration = Duration::from_secs(15);
 /// The user that the emulator itself signs in as.
 const OWN_USER: &str = "amr-emulator";
 
+/// The file in an engine's folder that a snapshot is written to, and read from by the one that takes its place.
+const SNAPSHOT: &str = "snapshot.rdb";
+
 /// A running engine. Dropping it ends it.
 pub(crate) struct Engine {
-    pub(crate) info: EngineInfo,
-    process: process::EngineProcess,
+    process: Mutex<process::EngineProcess>,
+    folder: PathBuf,
     control: Mutex<Connection>,
     /// What no user may do, whatever the access string says: ACL rules that come last.
     blocked: String,
     /// The engine's own command names, for the log: a client's text is not repeated there unless it is one of them.
     pub(crate) command_names: HashSet<String>,
-    passwords: Mutex<BTreeMap<ObjectId, String>>,
+    socket: PathBuf,
 }
 
 impl Engine {
-    /// Finds an engine and starts it in `folder`, which must be private and short-named.
-    pub(crate) fn start(explicit: Option<&Path>, folder: &Path) -> Result<Self, Error> {
-        let info = find::find(explicit)?;
+    /// Starts an engine in `folder`, which is made if need be; its parent must be private and short-named. With a snapshot in
+    /// that folder it begins with that data.
+    pub(crate) fn start(info: &EngineInfo, folder: &Path, cluster: Option<&ClusterNode>) -> Result<Self, Error> {
+        let why = |e: std::io::Error| Error::State { path: folder.to_owned(), why: e.to_string() };
+        fs::create_dir_all(folder).map_err(why)?;
         let socket = folder.join("redis.sock");
         let password = token::random_text(32);
-        let config = format!(
+        let mut config = format!(
             "port 0\n\
+             bind 127.0.0.1\n\
              unixsocket \"{socket}\"\n\
              unixsocketperm 700\n\
              dir \"{folder}\"\n\
+             dbfilename {SNAPSHOT}\n\
              save \"\"\n\
              appendonly no\n\
              databases 1\n\
@@ -60,63 +70,84 @@ impl Engine {
             folder = folder.display(),
             hash = sha256_hex(&password),
         );
+        if let Some(node) = cluster {
+            config.push_str(&node.settings(folder).map_err(why)?);
+        }
         let mut process = process::EngineProcess::start(&info.path, config, &folder.join("engine.log"))?;
         let mut control = connect(&mut process, &socket, &password)?;
         let commands: Vec<Value> = redis::cmd("COMMAND").query(&mut control).map_err(engine_error)?;
         let commands = CommandTable::read(&commands);
         Ok(Engine {
-            info,
-            process,
+            process: Mutex::new(process),
+            folder: folder.to_owned(),
             blocked: commands.blocked(),
             command_names: commands.names,
             control: Mutex::new(control),
-            passwords: Mutex::default(),
+            socket,
         })
     }
 
-    /// Makes the principal a user with the rights of `access_string`, less what is blocked on Azure.
-    pub(crate) fn assign(&self, principal: ObjectId, access_string: &str) -> Result<(), Error> {
+    /// Makes `name` a user with the rights of `access_string`, less what is blocked on Azure. A user that there is already
+    /// keeps its connections.
+    pub(crate) fn set_user(&self, name: &str, password: &str, access_string: &str) -> Result<(), Error> {
         let rules = access_rules(access_string)?;
-        let password = token::random_text(32);
         let mut command = redis::cmd("ACL");
-        command.arg("SETUSER").arg(principal.to_string()).arg("reset").arg("on");
-        command.arg(format!("#{}", sha256_hex(&password)));
+        command.arg("SETUSER").arg(name).arg("reset").arg("on").arg(format!("#{}", sha256_hex(password)));
         for rule in rules.chain(self.blocked.split_whitespace()) {
             command.arg(rule);
         }
-        let mut control = self.control.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        command.query::<()>(&mut *control).map_err(|error| Error::InvalidAccessString {
+        self.query::<()>(&command).map_err(|error| Error::InvalidAccessString {
             access_string: access_string.to_owned(),
-            why: error.to_string(),
-        })?;
-        self.passwords.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(principal, password);
-        Ok(())
+            why: match error.code() {
+                Some(code) => format!("{code} {}", error.detail().unwrap_or_default()),
+                None => error.to_string(),
+            },
+        })
     }
 
-    /// The password that the engine knows the principal by. It never leaves the machine and changes with every start.
-    pub(crate) fn password(&self, principal: ObjectId) -> Option<String> {
-        self.passwords.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&principal).cloned()
+    /// Takes a user away, and every connection that is signed in as them.
+    pub(crate) fn delete_user(&self, name: &str) -> Result<(), Error> {
+        let command = if name == azure::ACCESS_KEY_USER {
+            // This one can not be deleted.
+            redis::cmd("ACL").arg("SETUSER").arg(name).arg("reset").arg("off").to_owned()
+        } else {
+            redis::cmd("ACL").arg("DELUSER").arg(name).to_owned()
+        };
+        self.query::<Value>(&command).map(drop).map_err(engine_error)
+    }
+
+    /// Deletes all data.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        self.command(&["FLUSHALL"]).map(drop)
+    }
+
+    /// Writes all data into the engine's folder, for the one that takes its place. Gives the file.
+    pub(crate) fn snapshot(&self) -> Result<PathBuf, Error> {
+        self.command(&["SAVE"])?;
+        Ok(self.folder.join(SNAPSHOT))
+    }
+
+    /// Ends it now, whoever else holds it. Dropping the last holder does the same.
+    pub(crate) fn stop(&self) {
+        self.process.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).stop();
     }
 
     /// Path of the socket that it listens on.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.process.folder().join("redis.sock")
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
     }
-}
 
-/// Azure's access strings are ACL rules about commands, keys and channels. Anything else that `ACL SETUSER` takes would
-/// reach past the assignment: passwords, `on`, `reset`, and selectors, which later rules do not restrict.
-fn access_rules(access_string: &str) -> Result<std::str::SplitAsciiWhitespace<'_>, Error> {
-    let allowed = |rule: &str| {
-        matches!(rule, "allkeys" | "resetkeys" | "allchannels" | "resetchannels" | "allcommands" | "nocommands")
-            || rule.starts_with(['+', '-', '~', '%', '&'])
-    };
-    match access_string.split_ascii_whitespace().find(|rule| !allowed(rule)) {
-        None => Ok(access_string.split_ascii_whitespace()),
-        Some(rule) => Err(Error::InvalidAccessString {
-            access_string: access_string.to_owned(),
-            why: format!("'{rule}' is not a rule about commands (+ -), keys (~ %) or channels (&)"),
-        }),
+    fn command(&self, words: &[&str]) -> Result<Value, Error> {
+        let mut command = redis::cmd(words[0]);
+        for word in &words[1..] {
+            command.arg(word);
+        }
+        self.query(&command).map_err(engine_error)
+    }
+
+    fn query<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> redis::RedisResult<T> {
+        let mut control = self.control.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        command.query(&mut *control)
     }
 }
 
@@ -213,20 +244,5 @@ fn contains(list: &Value, wanted: &str) -> bool {
     match list {
         Value::Array(items) | Value::Set(items) => items.iter().any(|item| text(item).as_deref() == Some(wanted)),
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_access_string_can_not_reach_past_its_assignment() {
-        assert!(access_rules("+@all ~* &*").is_ok());
-        assert!(access_rules("-@all +get %R~cache:* resetchannels").is_ok());
-        for bad in ["+@all ~* >password", "nopass", "on", "off", "reset", "(+@all ~*)", "#abc", "clearselectors"] {
-            let error = access_rules(bad).err().unwrap_or_else(|| panic!("{bad} was accepted")).to_string();
-            assert!(error.contains("InvalidAccessString") || error.contains("access string"), "{error}");
-        }
     }
 }

@@ -9,16 +9,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::azure::{self, EntraError};
-use crate::directory::{ClientId, Directory, Identity};
+use crate::directory::{ClientId, Credential, Identity};
 use crate::events::Flow;
 use crate::http::{Answer, Outcome, Request, cut_long};
-use crate::keys::Keys;
-use crate::token;
+use crate::tenant::Tenant;
 
 /// Entra ID of one directory.
 pub(crate) struct Entra {
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) keys: Arc<Keys>,
+    pub(crate) tenant: Arc<Tenant>,
     /// Where it is reached: `https://localhost:PORT`.
     pub(crate) authority: String,
 }
@@ -58,10 +56,11 @@ impl Entra {
     }
 
     fn with_tenant(&self, request: &Request, name: &str, answer: impl FnOnce(Uuid) -> Answer) -> Answer {
+        let known = self.tenant.directory().tenant_id;
         match Uuid::try_parse(name) {
-            Ok(tenant) if tenant == self.directory.tenant_id => answer(tenant),
+            Ok(tenant) if tenant == known => answer(tenant),
             _ => {
-                let why = format!("the only tenant here is {}: check AZURE_TENANT_ID", self.directory.tenant_id);
+                let why = format!("the only tenant here is {known}: check AZURE_TENANT_ID");
                 refusal(request, NoToken { error: EntraError::unknown_tenant(&cut_long(name, 64)), why })
             }
         }
@@ -83,7 +82,8 @@ impl Entra {
 
     fn published_keys(&self, tenant: &str) -> Answer {
         let issuer = format!("https://login.microsoftonline.com/{tenant}/v2.0");
-        Answer::ok(json!({ "keys": [self.keys.signing.jwk(&issuer)] }))
+        let keys: Vec<_> = self.tenant.keys.published().iter().map(|key| key.jwk(&issuer)).collect();
+        Answer::ok(json!({ "keys": keys }))
     }
 
     fn token(&self, request: &Request) -> Result<Answer, NoToken> {
@@ -104,8 +104,9 @@ impl Entra {
             .or(basic.as_ref().map(|(id, _)| id.as_str()))
             .ok_or_else(|| EntraError::missing_parameter("client_id"))?;
         let scope = request.form("scope").ok_or_else(|| EntraError::missing_parameter("scope"))?;
-        let Some((identity, secret)) =
-            client_id.parse::<ClientId>().ok().and_then(|id| self.directory.service_principal(id))
+        let directory = self.tenant.directory();
+        let Some((identity, credentials)) =
+            client_id.parse::<ClientId>().ok().and_then(|id| directory.service_principal(id))
         else {
             let error = EntraError::unknown_client(&cut_long(client_id, 64));
             let why = format!("no application has the client id {}: check AZURE_CLIENT_ID", cut_long(client_id, 64));
@@ -121,7 +122,8 @@ impl Entra {
             .form("client_secret")
             .or(basic.as_ref().map(|(_, secret)| secret.as_str()))
             .ok_or_else(EntraError::no_client_credential)?;
-        if verify_slices_are_equal(sent.as_bytes(), secret.as_bytes()).is_err() {
+        let is_right = |credential: &Credential| matches!(credential, Credential::Secret(secret) if verify_slices_are_equal(sent.as_bytes(), secret.as_bytes()).is_ok());
+        if !credentials.iter().any(is_right) {
             let why = format!("wrong client secret for {}: check AZURE_CLIENT_SECRET", identity.name);
             return Err(NoToken { error: EntraError::wrong_secret(client_id), why });
         }
@@ -132,7 +134,7 @@ impl Entra {
     }
 
     fn issue(&self, identity: &Identity, resource: &str, flow: Flow) -> Answer {
-        let token = token::issue(&self.directory, &self.keys.signing, identity, resource);
+        let token = self.tenant.issue(identity, flow, resource);
         Answer {
             status: 200,
             body: json!({

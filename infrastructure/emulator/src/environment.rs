@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::Error;
-use crate::directory::{Directory, IdentityKind};
+use crate::directory::{Credential, Directory, IdentityKind};
 use crate::managed_identity;
 
 /// Names and values, in the order in which they are shown.
@@ -36,7 +36,9 @@ impl Environment {
         let mut variables = vec![("REDIS_HOST", "localhost".to_owned()), ("REDIS_PORT", addresses.redis.to_string())];
         // Always set: without them client libraries turn to the address of Azure's virtual machines, which is no address of ours.
         let path = match identity.kind {
-            IdentityKind::ServicePrincipal { .. } => managed_identity::PATH_WITHOUT_IDENTITY,
+            IdentityKind::ServicePrincipal { .. } | IdentityKind::User { .. } => {
+                managed_identity::PATH_WITHOUT_IDENTITY
+            }
             _ => managed_identity::PATH,
         };
         variables.push(("IDENTITY_ENDPOINT", format!("http://127.0.0.1:{}{path}", addresses.managed_identity)));
@@ -46,10 +48,17 @@ impl Environment {
             IdentityKind::UserAssigned { .. } => {
                 variables.push(("AZURE_CLIENT_ID", identity.client_id.to_string()));
             }
-            IdentityKind::ServicePrincipal { secret, .. } => {
+            IdentityKind::User { .. } => {
+                variables.push(("AZURE_TENANT_ID", directory.tenant_id.to_string()));
+            }
+            IdentityKind::ServicePrincipal { credentials, .. } => {
                 variables.push(("AZURE_TENANT_ID", directory.tenant_id.to_string()));
                 variables.push(("AZURE_CLIENT_ID", identity.client_id.to_string()));
-                variables.push(("AZURE_CLIENT_SECRET", secret.clone()));
+                for credential in credentials {
+                    if let Credential::Secret(secret) = credential {
+                        variables.push(("AZURE_CLIENT_SECRET", secret.clone()));
+                    }
+                }
                 variables.push(("AZURE_AUTHORITY_HOST", format!("https://localhost:{}", addresses.entra)));
             }
         }

@@ -48,6 +48,87 @@ pub enum Error {
         /// What the engine says.
         why: String,
     },
+    /// The name of an assignment has other characters than letters and digits.
+    #[error(
+        "'{name}' is no name for an access policy assignment: it does not fully match the regular expression pattern '^[A-Za-z0-9]{{1,60}}$'. Use letters and digits only"
+    )]
+    AssignmentName {
+        /// The name.
+        name: String,
+    },
+    /// A principal can have one assignment on a cache.
+    #[error(
+        "An invalid access policy assignment was detected due to duplicate entries: the principal {object_id} has the assignment '{other}' already, so '{name}' can't be created. Change '{other}', or remove it first"
+    )]
+    DuplicateAssignment {
+        /// The new one.
+        name: String,
+        /// The principal.
+        object_id: String,
+        /// The one that there is.
+        other: String,
+    },
+    /// An assignment keeps its principal.
+    #[error("the assignment '{name}' belongs to the principal {object_id}: remove it first, or choose another name")]
+    AssignmentOfAnother {
+        /// The assignment.
+        name: String,
+        /// Whose it is.
+        object_id: String,
+    },
+    /// There is no assignment of that name.
+    #[error("there is no assignment '{name}'; the cache has: {known}")]
+    UnknownAssignment {
+        /// The name.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// There is no clustering policy of that name.
+    #[error("there is no clustering policy '{name}'; there are NoCluster, EnterpriseCluster and OSSCluster")]
+    ClusteringPolicy {
+        /// The name.
+        name: String,
+    },
+    /// There is no shard of that number.
+    #[error("there is no shard {shard}; the cache has {shards}, counted from 0")]
+    UnknownShard {
+        /// The number, from 0.
+        shard: usize,
+        /// How many there are.
+        shards: usize,
+    },
+    /// An identity can't be what it is to be.
+    #[error("the identity '{name}' can't be set: {why}")]
+    Identity {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// Redis gives out no tokens.
+    #[error("Redis gives out no tokens; faults are for Entra ID and the managed identity endpoint")]
+    NoTokensThere,
+    /// The managed identity endpoint speaks plain HTTP.
+    #[error("the managed identity endpoint presents no certificate, it speaks plain HTTP on loopback as in Azure")]
+    NoTlsThere,
+    /// A fault with a status that is no failure.
+    #[error("{status} is no HTTP status of a failure; there are 400 to 599")]
+    FaultStatus {
+        /// The status.
+        status: u16,
+    },
+    /// The engine was stopped.
+    #[error("the engine is stopped; start it first")]
+    EngineStopped,
+    /// A configuration is not one.
+    #[error("{}: {why}", .path.display())]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it, and what to write instead.
+        why: String,
+    },
     /// There is no identity of that name.
     #[error("there is no identity '{name}'; the directory has: {known}")]
     UnknownIdentity {

@@ -94,6 +94,9 @@ pub enum EventKind {
         /// The server name that the client asked for, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         server_name: Option<String>,
+        /// Number of the shard whose own address it was made to, from 0. Absent at the cache's endpoint.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shard: Option<usize>,
     },
     /// A TLS handshake did not finish.
     TlsFailed {
@@ -121,6 +124,18 @@ pub enum EventKind {
         /// The token differs from the one before on this connection: a token was renewed.
         renewal: bool,
         /// The command and its reply, the token cut out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exchange: Option<RespExchange>,
+    },
+    /// A Redis connection signed in with an access key.
+    AccessKeyAccepted {
+        /// Number of the connection.
+        connection: u64,
+        /// `AUTH` or `HELLO`.
+        command: String,
+        /// 1 for the first sign-in on this connection.
+        nth: u32,
+        /// The command and its reply, the key cut out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exchange: Option<RespExchange>,
     },
@@ -156,6 +171,13 @@ pub enum EventKind {
         /// The `uti` claim of the token that ran out.
         token: String,
     },
+    /// Somebody changed the emulator while it ran, from a test or with the command.
+    Control {
+        /// What was done, as a fixed word, for example `assignment-removed`.
+        action: String,
+        /// To what, and how.
+        detail: String,
+    },
     /// A connection ended.
     ConnectionClosed {
         /// Number of the connection.
@@ -182,6 +204,12 @@ pub enum Flow {
     ManagedIdentity,
     /// `client_credentials` with a client secret.
     ClientSecret,
+    /// `client_credentials` with an assertion that the client signed with its certificate's key.
+    ClientCertificate,
+    /// `client_credentials` with a token of another issuer (workload identity).
+    FederatedCredential,
+    /// A person, through the Azure CLI.
+    AzureCli,
 }
 
 /// One of the servers that the emulator is made of.
@@ -208,8 +236,16 @@ pub enum ClosedBy {
     Expiry,
     /// It did not sign in within the time that is allowed for that.
     NoSignIn,
-    /// The engine closed it, for example after a protocol error.
+    /// The engine closed it, for example after a protocol error, or it was stopped.
     Server,
+    /// The access policy assignment that it had signed in by was removed.
+    AssignmentRemoved,
+    /// Access keys were switched off, which ends every connection.
+    AccessKeysOff,
+    /// Its shard failed over to another engine.
+    Failover,
+    /// The emulator was reset.
+    Reset,
     /// The emulator stopped.
     Shutdown,
 }
@@ -250,6 +286,9 @@ impl Display for Flow {
         f.write_str(match self {
             Flow::ManagedIdentity => "managed identity",
             Flow::ClientSecret => "client secret",
+            Flow::ClientCertificate => "client certificate",
+            Flow::FederatedCredential => "federated credential",
+            Flow::AzureCli => "Azure CLI",
         })
     }
 }
@@ -295,8 +334,11 @@ impl Display for EventKind {
             EventKind::HttpRequest { service, exchange } => {
                 write!(f, "{:<18} {} {} -> {}", format!("{service}"), exchange.method, exchange.path, exchange.status)
             }
-            EventKind::ConnectionOpened { connection, tls, server_name } => {
+            EventKind::ConnectionOpened { connection, tls, server_name, shard } => {
                 write!(f, "connection #{connection:<6} opened, {tls}")?;
+                if let Some(shard) = shard {
+                    write!(f, ", to shard {shard}")?;
+                }
                 match server_name {
                     Some(name) => write!(f, ", server name {name}"),
                     None => write!(f, ", no server name"),
@@ -314,6 +356,11 @@ impl Display for EventKind {
                     "connection #{connection:<6} {what}: {identity} ({object_id}) by {command}  <token uti={token}>"
                 )
             }
+            EventKind::AccessKeyAccepted { connection, command, nth, .. } => {
+                let again = if *nth > 1 { " again" } else { "" };
+                write!(f, "connection #{connection:<6} signed in{again} with an access key by {command}")
+            }
+            EventKind::Control { action, detail } => write!(f, "control            {action}: {detail}"),
             EventKind::SignInRefused { connection, username, reason, why, .. } => {
                 write!(f, "connection #{connection:<6} sign-in REFUSED for user name '{username}': {reason}: {why}")
             }
@@ -330,6 +377,10 @@ impl Display for EventKind {
                     ClosedBy::Expiry => "at the token's expiry",
                     ClosedBy::NoSignIn => "because it did not sign in in time",
                     ClosedBy::Server => "by the server",
+                    ClosedBy::AssignmentRemoved => "because its assignment was removed",
+                    ClosedBy::AccessKeysOff => "because access keys were switched off",
+                    ClosedBy::Failover => "because its shard failed over",
+                    ClosedBy::Reset => "because the emulator was reset",
                     ClosedBy::Shutdown => "because the emulator stops",
                 };
                 write!(f, "connection #{connection:<6} closed {by};")?;

@@ -1,41 +1,47 @@
-//! The Redis port: TLS in front of the engine, sign-in by Entra token, the connection closed when the token runs out.
+//! The Redis ports: TLS in front of the engines, sign-in by Entra token, the connection closed when the token runs out.
 
 mod commands;
 mod connection;
+mod connections;
 mod replies;
 mod requests;
 mod session;
 mod sign_in;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::directory::Directory;
-use crate::engine::Engine;
+use crate::Error;
+use crate::cache::{Cache, Node};
 use crate::events::{EventKind, EventLog, Service};
-use crate::keys::Keys;
-use crate::tls;
+use crate::listen::Loopback;
+use crate::tenant::Tenant;
+use crate::tls::{self, Tls};
 
 pub(crate) use commands::Commands;
+pub(crate) use connections::{Connections, Who};
 
 /// What all connections share.
 pub(crate) struct Front {
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) keys: Arc<Keys>,
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) commands: Commands,
     pub(crate) log: Arc<EventLog>,
-    pub(crate) acceptor: TlsAcceptor,
     pub(crate) limits: Limits,
-    connections: AtomicU64,
+    pub(crate) connections: Connections,
+    tls: Arc<Tls>,
+    listening: Mutex<HashMap<Endpoint, Vec<AbortHandle>>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
-/// What an emulator's settings say of connections.
+/// What emulator settings say of connections.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     /// Whether replies are read: for the log, and for Azure's own error text on engines that have another.
@@ -44,52 +50,95 @@ pub(crate) struct Limits {
     pub(crate) sign_in_time: Duration,
 }
 
+/// An address of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Endpoint {
+    /// The one that a program is given.
+    Cache,
+    /// The one that a cluster client learns of.
+    Shard(usize),
+}
+
 impl Front {
     pub(crate) fn new(
-        directory: Arc<Directory>,
-        keys: Arc<Keys>,
-        engine: Arc<Engine>,
+        tenant: Arc<Tenant>,
+        cache: Arc<Cache>,
         log: Arc<EventLog>,
-        acceptor: TlsAcceptor,
+        tls: Arc<Tls>,
         limits: Limits,
     ) -> Self {
-        let commands = Commands::new(&engine.command_names);
-        Front { directory, keys, engine, commands, log, acceptor, limits, connections: AtomicU64::new(0) }
+        let names = cache.any_node().and_then(|node| node.engine()).map(|engine| engine.command_names.clone());
+        Front {
+            tenant,
+            cache,
+            commands: Commands::new(&names.unwrap_or_default()),
+            log,
+            limits,
+            connections: Connections::default(),
+            tls,
+            listening: Mutex::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
     }
 
-    /// Serves `listener` until the runtime ends. Connections end when the sender of `stop` is dropped; each holds its `alive`
-    /// until all of it is in the log.
-    pub(crate) async fn serve(
-        self: Arc<Self>,
-        listener: TcpListener,
-        stop: watch::Receiver<()>,
-        alive: mpsc::Sender<()>,
-    ) {
+    /// Starts to accept connections for `endpoint`. Called inside the runtime.
+    pub(crate) fn listen(self: &Arc<Self>, endpoint: Endpoint, listener: Loopback) -> Result<(), Error> {
+        let listeners = listener.into_tokio().map_err(|e| Error::Runtime(e.to_string()))?;
+        let accept = |listener| self.tasks.spawn(self.clone().accept(endpoint, listener)).abort_handle();
+        let accepting = listeners.into_iter().map(accept).collect();
+        self.listening.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(endpoint, accepting);
+        Ok(())
+    }
+
+    /// Lets go of the port of `endpoint`. Open connections stay.
+    pub(crate) fn stop_listening(&self, endpoint: Endpoint) {
+        let mut listening = self.listening.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        listening.remove(&endpoint).into_iter().flatten().for_each(|accepting| accepting.abort());
+    }
+
+    /// Ends everything, and returns when all of it is in the log, or after a second.
+    pub(crate) async fn shut_down(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
+    }
+
+    async fn accept(self: Arc<Self>, endpoint: Endpoint, listener: TcpListener) {
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.stop.cancelled() => return,
+            };
+            let Ok((stream, _)) = accepted else {
                 // Out of file descriptors, most likely: give the open connections a moment to end.
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             };
-            tokio::spawn(self.clone().connection(stream, stop.clone(), alive.clone()));
+            self.tasks.spawn(self.clone().connection(endpoint, stream));
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, mut stop: watch::Receiver<()>, _alive: mpsc::Sender<()>) {
+    async fn connection(self: Arc<Self>, endpoint: Endpoint, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
         let failed = |why: String| self.log.record(EventKind::TlsFailed { service: Service::Redis, why });
-        let handshake = tokio::time::timeout(self.limits.handshake_time, self.acceptor.accept(stream));
+        let handshake = tokio::time::timeout(self.limits.handshake_time, self.tls.acceptor().accept(stream));
         let handshake = tokio::select! {
             handshake = handshake => handshake,
-            _ = stop.changed() => return,
+            () = self.stop.cancelled() => return,
         };
         match handshake {
-            Ok(Ok(stream)) => {
-                let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-                connection::serve(&self, stream, number, &mut stop).await;
-            }
+            Ok(Ok(stream)) => connection::serve(&self, endpoint, stream).await,
             Ok(Err(error)) => failed(tls::explain(&error)),
             Err(_) => failed(tls::TIMED_OUT.to_owned()),
+        }
+    }
+
+    /// Where connections to `endpoint` lead.
+    fn node(&self, endpoint: Endpoint) -> Option<Arc<Node>> {
+        match endpoint {
+            Endpoint::Cache => self.cache.any_node(),
+            Endpoint::Shard(shard) => self.cache.nodes().get(shard).cloned(),
         }
     }
 }

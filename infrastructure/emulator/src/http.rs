@@ -17,11 +17,11 @@ use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use crate::azure;
 use crate::events::{EventKind, EventLog, Flow, HttpExchange, Service};
-use crate::tls;
+use crate::faults::{Fault, Faults};
+use crate::tls::{self, Tls};
 
 /// Larger bodies are refused: the largest honest one, a token request with a client assertion, has a few kilobytes.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -99,14 +99,18 @@ impl Answer {
     }
 }
 
+/// What the HTTP servers of an emulator share, and what tells them apart.
+pub(crate) struct Server {
+    pub(crate) service: Service,
+    /// Absent for plain HTTP.
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) log: Arc<EventLog>,
+    pub(crate) faults: Arc<Faults>,
+}
+
 /// Serves one of the HTTP services on `listener` until the runtime ends.
-pub(crate) async fn serve<F>(
-    listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    service: Service,
-    log: Arc<EventLog>,
-    answer: Arc<F>,
-) where
+pub(crate) async fn serve<F>(listener: TcpListener, server: Arc<Server>, answer: Arc<F>)
+where
     F: Fn(&Request) -> Answer + Send + Sync + 'static,
 {
     loop {
@@ -116,37 +120,55 @@ pub(crate) async fn serve<F>(
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (log, answer, acceptor) = (log.clone(), answer.clone(), acceptor.clone());
+        let (server, answer) = (server.clone(), answer.clone());
         tokio::spawn(async move {
-            match acceptor {
-                None => serve_connection(stream, service, log, answer).await,
-                Some(acceptor) => match tokio::time::timeout(azure::HANDSHAKE_TIME, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => serve_connection(stream, service, log, answer).await,
-                    Ok(Err(error)) => log.record(EventKind::TlsFailed { service, why: tls::explain(&error) }),
-                    Err(_) => log.record(EventKind::TlsFailed { service, why: tls::TIMED_OUT.to_owned() }),
-                },
+            let Some(tls) = &server.tls else { return serve_connection(stream, server, answer).await };
+            let failed = |why| server.log.record(EventKind::TlsFailed { service: server.service, why });
+            match tokio::time::timeout(azure::HANDSHAKE_TIME, tls.acceptor().accept(stream)).await {
+                Ok(Ok(stream)) => serve_connection(stream, server, answer).await,
+                Ok(Err(error)) => failed(tls::explain(&error)),
+                Err(_) => failed(tls::TIMED_OUT.to_owned()),
             }
         });
     }
 }
 
-async fn serve_connection<S, F>(stream: S, service: Service, log: Arc<EventLog>, answer: Arc<F>)
+async fn serve_connection<S, F>(stream: S, server: Arc<Server>, answer: Arc<F>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(&Request) -> Answer + Send + Sync + 'static,
 {
     let handler = service_fn(move |request| {
-        let (log, answer) = (log.clone(), answer.clone());
-        async move { Ok::<_, Infallible>(respond(request, service, &log, answer.as_ref()).await) }
+        let (server, answer) = (server.clone(), answer.clone());
+        async move { Ok::<_, Infallible>(respond(request, &server, answer.as_ref()).await) }
     });
     // An error here is a client that went away or does not speak HTTP: nothing that anybody could act on.
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), handler).await;
 }
 
+/// What a fault does to a request: an answer in place of the right one, or time that passes first.
+async fn disturb(server: &Server, request: &Request) -> Option<Answer> {
+    // Only tokens: discovery and keys are not what a fault is about.
+    if !request.path.trim_end_matches('/').ends_with("token") {
+        return None;
+    }
+    let started = Instant::now();
+    loop {
+        match server.faults.now(server.service)? {
+            Fault::Fail { status } => return Some(azure::failing(server.service, status)),
+            Fault::Slow { delay } => {
+                tokio::time::sleep(delay.saturating_sub(started.elapsed())).await;
+                return None;
+            }
+            // Looked at again and again, because it may be over before the client gives up.
+            Fault::Hang => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+        }
+    }
+}
+
 async fn respond(
     request: hyper::Request<Incoming>,
-    service: Service,
-    log: &EventLog,
+    server: &Server,
     answer: &(impl Fn(&Request) -> Answer + Send + Sync),
 ) -> Response<Full<Bytes>> {
     let started = Instant::now();
@@ -167,7 +189,10 @@ async fn respond(
                 form: pairs(&body),
                 uri: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
             };
-            let answer = answer(&request);
+            let answer = match disturb(server, &request).await {
+                Some(disturbed) => disturbed,
+                None => answer(&request),
+            };
             (request, answer)
         }
         Err(_) => {
@@ -196,7 +221,7 @@ async fn respond(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-cache"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
-    log.record(event(service, &request, answer, started));
+    server.log.record(event(server.service, &request, answer, started));
     response
 }
 

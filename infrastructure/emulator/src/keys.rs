@@ -1,11 +1,12 @@
-//! The emulator's own certificate authority and the key that signs tokens. Made once a process, or kept in a state folder
+//! The emulator's own certificate authority and the keys that sign tokens. Made once a process, or kept in a state folder
 //! so that settings survive a restart.
 
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Instant;
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -19,13 +20,15 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use crate::Error;
 
 /// Which certificate a server presents. Anything but `Trusted` is a fault on purpose, to show that a client checks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Presented {
     /// One that the emulator's CA signed, for the right name.
@@ -37,10 +40,17 @@ pub enum Presented {
     OtherName,
 }
 
-/// The long-lived keys.
+/// The long-lived keys of one emulator.
 pub(crate) struct Keys {
-    authority: CertificateAuthority,
-    pub(crate) signing: SigningKey,
+    authority: Arc<CertificateAuthority>,
+    signing: RwLock<SigningKeys>,
+}
+
+/// The key that signs now, and those that signed before.
+struct SigningKeys {
+    current: Arc<SigningKey>,
+    /// Tokens that they signed are good until the time beside them.
+    earlier: Vec<(Arc<SigningKey>, Instant)>,
 }
 
 struct CertificateAuthority {
@@ -62,14 +72,57 @@ pub(crate) struct SigningKey {
 }
 
 impl Keys {
-    /// The keys that all emulators of this process share: making an RSA key takes longer than starting an emulator.
-    pub(crate) fn of_this_process() -> Result<Arc<Self>, Error> {
-        static KEYS: OnceLock<Result<Arc<Keys>, String>> = OnceLock::new();
-        KEYS.get_or_init(|| Keys::generate().map(Arc::new).map_err(|e| e.to_string())).clone().map_err(Error::Keys)
+    /// Keys that all emulators of this process start with: making an RSA key takes longer than starting an emulator.
+    pub(crate) fn of_this_process() -> Result<Self, Error> {
+        type Shared = (Arc<CertificateAuthority>, Arc<SigningKey>);
+        static KEYS: OnceLock<Result<Shared, String>> = OnceLock::new();
+        let make = || Ok::<_, rcgen::Error>((CertificateAuthority::generate(CA_NAME)?, SigningKey::generate()?));
+        let shared =
+            KEYS.get_or_init(|| make().map(|(ca, key)| (Arc::new(ca), Arc::new(key))).map_err(|e| e.to_string()));
+        let (authority, signing) = shared.clone().map_err(Error::Keys)?;
+        Ok(Keys::new(authority, signing))
+    }
+
+    fn new(authority: Arc<CertificateAuthority>, signing: Arc<SigningKey>) -> Self {
+        Keys { authority, signing: RwLock::new(SigningKeys { current: signing, earlier: Vec::new() }) }
+    }
+
+    /// The key that signs tokens now.
+    pub(crate) fn signing(&self) -> Arc<SigningKey> {
+        self.read().current.clone()
+    }
+
+    /// All keys whose tokens are good, the newest first: what Entra ID publishes.
+    pub(crate) fn published(&self) -> Vec<Arc<SigningKey>> {
+        let keys = self.read();
+        let now = Instant::now();
+        let earlier = keys.earlier.iter().rev().filter(|(_, until)| *until > now).map(|(key, _)| key.clone());
+        std::iter::once(keys.current.clone()).chain(earlier).collect()
+    }
+
+    /// The published key of that name.
+    pub(crate) fn published_as(&self, kid: &str) -> Option<Arc<SigningKey>> {
+        self.published().into_iter().find(|key| key.kid == kid)
+    }
+
+    /// From now on another key signs. Tokens of the one before are good for as long as `honoured`. The kept keys of a state
+    /// folder stay as they are: after a restart the emulator signs with them again.
+    pub(crate) fn rotate(&self, honoured: std::time::Duration) -> Result<(), Error> {
+        let key = SigningKey::generate().map_err(|e| Error::Keys(e.to_string()))?;
+        let now = Instant::now();
+        let mut keys = self.signing.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let before = std::mem::replace(&mut keys.current, Arc::new(key));
+        keys.earlier.retain(|(_, until)| *until > now);
+        keys.earlier.push((before, now + honoured));
+        Ok(())
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, SigningKeys> {
+        self.signing.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The keys kept in `folder`; made and written there, readable by this user only, if there are none yet.
-    pub(crate) fn kept_in(folder: &Path) -> Result<Arc<Self>, Error> {
+    pub(crate) fn kept_in(folder: &Path) -> Result<Self, Error> {
         // Two emulators that start at the same time must not each write half of the keys.
         let lock = folder.join("lock");
         let _held_until_return = fs::File::create(&lock)
@@ -85,7 +138,7 @@ impl Keys {
             let authority = CertificateAuthority::from_pem(CA_NAME, ca, ca_key);
             let signing = SigningKey::from_pem(signing, signing_key);
             return match (authority, signing) {
-                (Ok(authority), Ok(signing)) => Ok(Arc::new(Keys { authority, signing })),
+                (Ok(authority), Ok(signing)) => Ok(Keys::new(Arc::new(authority), Arc::new(signing))),
                 (Err(why), _) | (_, Err(why)) => Err(Error::State {
                     path: folder.to_owned(),
                     why: format!(
@@ -94,21 +147,18 @@ impl Keys {
                 }),
             };
         }
-        let keys = Keys::generate().map_err(|e| Error::Keys(e.to_string()))?;
+        let make = || Ok::<_, rcgen::Error>((CertificateAuthority::generate(CA_NAME)?, SigningKey::generate()?));
+        let (authority, signing) = make().map_err(|e| Error::Keys(e.to_string()))?;
         for (name, text) in [
-            (CA_KEY, &keys.authority.key_pem),
-            (SIGNING_KEY, &keys.signing.key_pem),
-            (SIGNING, &keys.signing.certificate_pem),
-            (CA, &keys.authority.pem),
+            (CA_KEY, &authority.key_pem),
+            (SIGNING_KEY, &signing.key_pem),
+            (SIGNING, &signing.certificate_pem),
+            (CA, &authority.pem),
         ] {
             write_private(&folder.join(name), text)
                 .map_err(|e| Error::State { path: folder.join(name), why: e.to_string() })?;
         }
-        Ok(Arc::new(keys))
-    }
-
-    fn generate() -> Result<Self, rcgen::Error> {
-        Ok(Keys { authority: CertificateAuthority::generate(CA_NAME)?, signing: SigningKey::generate()? })
+        Ok(Keys::new(Arc::new(authority), Arc::new(signing)))
     }
 
     /// The CA certificate, PEM.
@@ -120,7 +170,7 @@ impl Keys {
     pub(crate) fn server_config(&self, names: &[&str], presented: Presented) -> Result<ServerConfig, Error> {
         let why = |e: rcgen::Error| Error::Keys(e.to_string());
         let other;
-        let (authority, names): (_, &[&str]) = match presented {
+        let (authority, names): (&CertificateAuthority, &[&str]) = match presented {
             Presented::Trusted => (&self.authority, names),
             Presented::OtherName => (&self.authority, &["another-name.example"]),
             Presented::OtherAuthority => {
@@ -279,11 +329,26 @@ mod tests {
         let made = Keys::kept_in(folder.path()).unwrap();
         let read = Keys::kept_in(folder.path()).unwrap();
         assert_eq!(made.ca_pem(), read.ca_pem());
-        assert_eq!(made.signing.kid, read.signing.kid);
+        assert_eq!(made.signing().kid, read.signing().kid);
         for name in [CA, CA_KEY, SIGNING, SIGNING_KEY] {
             let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
+    }
+
+    #[test]
+    fn a_rotated_key_is_honoured_for_a_while_and_then_not() {
+        let keys = Keys::of_this_process().unwrap();
+        let first = keys.signing().kid.clone();
+        keys.rotate(std::time::Duration::from_secs(60)).unwrap();
+        let second = keys.signing().kid.clone();
+        assert_ne!(first, second);
+        assert_eq!(keys.published().len(), 2);
+        assert!(keys.published_as(&first).is_some());
+        keys.rotate(std::time::Duration::ZERO).unwrap();
+        assert!(keys.published_as(&first).is_some(), "the first is honoured for longer than the second");
+        assert!(keys.published_as(&second).is_none());
+        assert_eq!(Keys::of_this_process().unwrap().signing().kid, first, "other emulators keep their key");
     }
 
     #[test]

@@ -22,7 +22,11 @@
 
 #![warn(missing_docs)]
 
+mod assignment;
 pub mod azure;
+mod cache;
+mod configuration;
+mod control;
 mod directory;
 mod emulator;
 mod engine;
@@ -30,19 +34,28 @@ mod entra;
 mod environment;
 mod error;
 mod events;
+mod faults;
 mod front;
 mod http;
 mod keys;
 mod listen;
 mod managed_identity;
+mod tenant;
 mod tls;
 mod token;
 
-pub use directory::{Assignment, ClientId, Directory, Identity, IdentityKind, ObjectId};
+pub use assignment::{Assignment, AssignmentName};
+pub use cache::{AccessKeys, ClusteringPolicy};
+pub use configuration::{Configuration, Lifetime};
+pub use control::{Control, OpenConnection};
+pub use directory::{
+    CertificateSource, ClientId, Credential, Directory, FederatedCredential, Identity, IdentityKind, ObjectId,
+};
 pub use emulator::{Builder, Emulator};
 pub use engine::EngineInfo;
 pub use environment::Environment;
 pub use error::Error;
 pub use events::{ClosedBy, Event, EventKind, Flow, HttpExchange, RespExchange, Service};
+pub use faults::Fault;
 pub use keys::Presented;
 pub use token::Refusal;

@@ -9,8 +9,7 @@ use crate::azure::{self, ManagedIdentityError};
 use crate::directory::{Directory, ManagedIdentityId};
 use crate::events::Flow;
 use crate::http::{Answer, Outcome, Request, cut_long};
-use crate::keys::Keys;
-use crate::token;
+use crate::tenant::Tenant;
 
 /// Path of the endpoint.
 pub(crate) const PATH: &str = "/msi/token";
@@ -23,8 +22,7 @@ const API_VERSION: &str = "2019-08-01";
 
 /// The endpoint of one application, which has all managed identities of the directory.
 pub(crate) struct ManagedIdentity {
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) keys: Arc<Keys>,
+    pub(crate) tenant: Arc<Tenant>,
     /// Value of `IDENTITY_HEADER`: whoever knows it runs inside the application.
     pub(crate) header: String,
 }
@@ -77,16 +75,17 @@ impl ManagedIdentity {
             return Err((ManagedIdentityError::unknown_resource(), why));
         }
         let wanted = wanted(request);
-        let Some(identity) = self.directory.managed_identity(&wanted) else {
+        let directory = self.tenant.directory();
+        let Some(identity) = directory.managed_identity(&wanted) else {
             let why = match wanted {
                 ManagedIdentityId::SystemAssigned => "this application has no system-assigned identity".to_owned(),
-                ManagedIdentityId::Client(id) => self.not_found("client id", &id),
-                ManagedIdentityId::Object(id) => self.not_found("object id", &id),
-                ManagedIdentityId::Resource(id) => self.not_found("resource id", &id),
+                ManagedIdentityId::Client(id) => not_found(&directory, "client id", &id),
+                ManagedIdentityId::Object(id) => not_found(&directory, "object id", &id),
+                ManagedIdentityId::Resource(id) => not_found(&directory, "resource id", &id),
             };
             return Err((ManagedIdentityError::unknown_identity(), why));
         };
-        let token = token::issue(&self.directory, &self.keys.signing, identity, resource);
+        let token = self.tenant.issue(identity, Flow::ManagedIdentity, resource);
         Ok(Answer {
             status: 200,
             // More than App Service sends: `expires_in` is there because some clients read it.
@@ -110,23 +109,22 @@ impl ManagedIdentity {
             },
         })
     }
+}
 
-    fn not_found(&self, what: &str, id: &str) -> String {
-        let known: Vec<String> = self
-            .directory
-            .identities
-            .iter()
-            .filter(|identity| {
-                self.directory.managed_identity(&ManagedIdentityId::Client(identity.client_id.to_string())).is_some()
-            })
-            .map(|identity| format!("{} (client id {})", identity.name, identity.client_id))
-            .collect();
-        format!(
-            "no user-assigned identity of this application has the {what} {}. It has: {}",
-            cut_long(id, 128),
-            known.join(", ")
-        )
-    }
+fn not_found(directory: &Directory, what: &str, id: &str) -> String {
+    let known: Vec<String> = directory
+        .identities
+        .iter()
+        .filter(|identity| {
+            directory.managed_identity(&ManagedIdentityId::Client(identity.client_id.to_string())).is_some()
+        })
+        .map(|identity| format!("{} (client id {})", identity.name, identity.client_id))
+        .collect();
+    format!(
+        "no user-assigned identity of this application has the {what} {}. It has: {}",
+        cut_long(id, 128),
+        known.join(", ")
+    )
 }
 
 /// Every parameter name that a client library sends.

@@ -1,9 +1,53 @@
-//! What a failed TLS handshake usually means, in words for the log.
+//! TLS towards clients: which certificate a server presents, which can change while it runs, and what a failed handshake usually
+//! means, in words for the log.
 
 use std::io;
+use std::sync::{Arc, RwLock};
+
+use tokio_rustls::TlsAcceptor;
+
+use crate::Error;
+use crate::keys::{Keys, Presented};
 
 /// The handshake took too long.
 pub(crate) const TIMED_OUT: &str = "the client did not finish the handshake in time";
+
+/// The TLS side of one server.
+pub(crate) struct Tls {
+    names: &'static [&'static str],
+    /// For ALPN.
+    protocols: &'static [&'static [u8]],
+    acceptor: RwLock<TlsAcceptor>,
+}
+
+impl Tls {
+    pub(crate) fn new(
+        keys: &Keys,
+        names: &'static [&'static str],
+        protocols: &'static [&'static [u8]],
+        presented: Presented,
+    ) -> Result<Self, Error> {
+        Ok(Tls { names, protocols, acceptor: RwLock::new(acceptor(keys, names, protocols, presented)?) })
+    }
+
+    /// For the next connection.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// From now on new connections see another certificate.
+    pub(crate) fn present(&self, keys: &Keys, presented: Presented) -> Result<(), Error> {
+        let acceptor = acceptor(keys, self.names, self.protocols, presented)?;
+        *self.acceptor.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = acceptor;
+        Ok(())
+    }
+}
+
+fn acceptor(keys: &Keys, names: &[&str], protocols: &[&[u8]], presented: Presented) -> Result<TlsAcceptor, Error> {
+    let mut config = keys.server_config(names, presented)?;
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
 
 /// The TLS library's error, with the usual cause where there is one.
 pub(crate) fn explain(error: &io::Error) -> String {

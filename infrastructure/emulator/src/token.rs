@@ -13,8 +13,10 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::azure;
-use crate::directory::{Directory, Identity, IdentityKind, ObjectId};
+use crate::directory::{Identity, IdentityKind, ObjectId};
+use crate::events::Flow;
 use crate::keys::SigningKey;
+use crate::tenant::Tenant;
 
 /// A token that Entra ID has just made.
 pub(crate) struct IssuedToken {
@@ -25,7 +27,8 @@ pub(crate) struct IssuedToken {
     pub(crate) lifetime: u64,
 }
 
-/// A token that the cache has accepted.
+/// A token that is good, of the principal whose object id was sent as the user name. Whether that one may use the cache is
+/// another question.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckedToken {
     pub(crate) object_id: ObjectId,
@@ -62,7 +65,7 @@ pub enum Refusal {
     UsernameNotObjectId,
     /// The principal has no access policy assignment on the cache.
     NoAssignment,
-    /// No user name was sent: that is how access keys sign in, and they are disabled.
+    /// No user name was sent, or `default`: that is how access keys sign in. They are off, or it is none of them.
     AccessKey,
     /// A RESP2 connection that has subscribed cannot sign in again.
     Resp2Subscriber,
@@ -108,14 +111,15 @@ fn refuse<T>(reason: Refusal, why: impl Into<String>) -> Result<T, Refused> {
 /// The claims of a token for `identity`, version 1.0. Which claims, and how their values look: published tokens of
 /// service principals and managed identities, see [`azure`].
 fn claims(
-    directory: &Directory,
+    tenant_id: Uuid,
     identity: &Identity,
+    flow: Flow,
     audience: &str,
     uti: &str,
     lifetime: Duration,
+    now: u64,
 ) -> Map<String, Value> {
-    let issuer = azure::issuer_v1(directory.tenant_id);
-    let now = seconds_since_1970();
+    let issuer = azure::issuer_v1(tenant_id);
     let issued = now - azure::ISSUED_BEFORE.as_secs();
     let mut claims = Map::new();
     let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
@@ -126,17 +130,20 @@ fn claims(
     claim("exp", json!(now + lifetime.as_secs()));
     claim("aio", json!(random_text(32)));
     claim("appid", json!(identity.client_id.to_string()));
-    let secret = matches!(identity.kind, IdentityKind::ServicePrincipal { .. });
-    claim("appidacr", json!(if secret { "1" } else { "2" }));
+    claim("appidacr", json!(azure::appidacr(flow)));
     claim("idp", json!(issuer));
-    claim("idtyp", json!("app"));
+    claim("idtyp", json!(if matches!(identity.kind, IdentityKind::User { .. }) { "user" } else { "app" }));
     claim("oid", json!(identity.object_id.to_string()));
     claim("rh", json!(format!("1.{}", random_text(36))));
     claim("sub", json!(identity.object_id.to_string()));
-    claim("tid", json!(directory.tenant_id.to_string()));
+    claim("tid", json!(tenant_id.to_string()));
     claim("uti", json!(uti));
     claim("ver", json!("1.0"));
     match &identity.kind {
+        IdentityKind::User { user_principal_name } => {
+            claim("scp", json!("user_impersonation"));
+            claim("upn", json!(user_principal_name));
+        }
         IdentityKind::SystemAssigned => {
             claim("xms_mirid", json!(SITE));
         }
@@ -153,11 +160,18 @@ fn claims(
 const SITE: &str =
     "/subscriptions/5b5c4700-0000-4000-8000-000000000000/resourcegroups/emulator/providers/Microsoft.Web/sites/app";
 
-/// Makes a token for `identity`.
-pub(crate) fn issue(directory: &Directory, key: &SigningKey, identity: &Identity, audience: &str) -> IssuedToken {
+/// Makes a token for `identity` at the time `now`, seconds since 1970.
+pub(crate) fn issue(
+    tenant_id: Uuid,
+    key: &SigningKey,
+    identity: &Identity,
+    flow: Flow,
+    audience: &str,
+    now: u64,
+) -> IssuedToken {
     let lifetime = identity.next_lifetime();
     let uti = random_text(16);
-    let claims = claims(directory, identity, audience, &uti, lifetime);
+    let claims = claims(tenant_id, identity, flow, audience, &uti, lifetime, now);
     let expires = claims["exp"].as_u64().unwrap_or_default();
     IssuedToken { jwt: sign(key, &claims), uti, expires, lifetime: lifetime.as_secs() }
 }
@@ -169,14 +183,10 @@ fn sign(key: &SigningKey, claims: &Map<String, Value>) -> String {
     encode(&header, claims, &key.encoding).expect("an RSA key made by this crate can sign")
 }
 
-/// Checks a sign-in: the token, then whether the user name is its principal, then whether that principal may use the cache.
-pub(crate) fn check(
-    directory: &Directory,
-    key: &SigningKey,
-    username: &str,
-    token: &str,
-) -> Result<CheckedToken, Refused> {
-    let claims = verify_signature(key, token)?;
+/// Checks a sign-in: the token, then whether the user name is its principal.
+pub(crate) fn check(tenant: &Tenant, username: &str, token: &str) -> Result<CheckedToken, Refused> {
+    let claims = verify_signature(tenant, token)?;
+    let directory = tenant.directory();
     let text = |name: &str| match claims.get(name) {
         Some(Value::String(value)) => Ok(value.as_str()),
         Some(_) => refuse(Refusal::MissingClaim, format!("the claim '{name}' is not text")),
@@ -230,8 +240,8 @@ pub(crate) fn check(
             ),
         );
     }
-    let object_id = text("oid")?;
-    if username != object_id {
+    let oid = text("oid")?;
+    if username != oid {
         let known = if claims.get("appid").or(claims.get("azp")).and_then(Value::as_str) == Some(username) {
             " The user name that was sent is the client id"
         } else {
@@ -239,29 +249,23 @@ pub(crate) fn check(
         };
         return refuse(
             Refusal::UsernameNotObjectId,
-            format!("the user name must be the object id of the principal, {object_id}.{known}"),
+            format!("the user name must be the object id of the principal, {oid}.{known}"),
         );
     }
-    let identity = object_id.parse().ok().and_then(|id| directory.by_object_id(id));
-    let Some(identity) = identity.filter(|identity| identity.assignment.is_some()) else {
-        let name = identity.map(|identity| format!("{} ", identity.name)).unwrap_or_default();
-        return refuse(
-            Refusal::NoAssignment,
-            format!(
-                "the principal {name}({object_id}) has no access policy assignment on this cache. Create one for that object id"
-            ),
-        );
+    let Ok(object_id) = oid.parse() else {
+        return refuse(Refusal::MissingClaim, "the claim 'oid' is no object id");
     };
+    let identity = directory.by_object_id(object_id).map_or("a principal that is gone", |identity| &identity.name);
     Ok(CheckedToken {
-        object_id: identity.object_id,
-        identity: identity.name.clone(),
+        object_id,
+        identity: identity.to_owned(),
         uti: text("uti").unwrap_or("none").to_owned(),
         expires,
     })
 }
 
 /// The claims, if the signature is right. Nothing in a token is believed before that.
-fn verify_signature(key: &SigningKey, token: &str) -> Result<Map<String, Value>, Refused> {
+fn verify_signature(tenant: &Tenant, token: &str) -> Result<Map<String, Value>, Refused> {
     let not_a_token =
         |part: &str| format!("the password is not a token: {part}. Send the access token itself as the password");
     if token.split('.').count() != 3 {
@@ -290,12 +294,12 @@ fn verify_signature(key: &SigningKey, token: &str) -> Result<Map<String, Value>,
     let Ok(header) = decode_header(token) else {
         return refuse(Refusal::NotAToken, not_a_token("its header has a field of the wrong type"));
     };
-    if header.kid.as_deref() != Some(key.kid.as_str()) {
+    let Some(key) = header.kid.and_then(|kid| tenant.keys.published_as(&kid)) else {
         return refuse(
             Refusal::UnknownKey,
-            "the token names a key that this Entra ID does not publish: it is from somewhere else, or from an earlier emulator",
+            "the token names a key that this Entra ID does not publish: it is from somewhere else, from an earlier emulator, or signed with a key that was rotated away",
         );
-    }
+    };
     let mut validation = Validation::new(Algorithm::RS256);
     validation.validate_exp = false;
     validation.validate_aud = false;
@@ -320,9 +324,14 @@ pub(crate) fn seconds_since_1970() -> u64 {
 
 /// Random bytes as base64url text.
 pub(crate) fn random_text(bytes: usize) -> String {
-    let mut buffer = vec![0; bytes];
-    rand::fill(&mut buffer).expect("the operating system gives random bytes");
-    URL_SAFE_NO_PAD.encode(buffer)
+    URL_SAFE_NO_PAD.encode(random_bytes(bytes))
+}
+
+/// Random bytes that nobody can guess.
+pub(crate) fn random_bytes(count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    rand::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
 }
 
 /// A random GUID.
@@ -333,16 +342,20 @@ pub(crate) fn random_guid() -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::Directory;
     use crate::keys::Keys;
+
+    const FLOW: Flow = Flow::ManagedIdentity;
 
     struct Fixture {
         directory: Directory,
-        keys: std::sync::Arc<Keys>,
+        tenant: Tenant,
     }
 
     impl Fixture {
         fn new() -> Self {
-            Fixture { directory: Directory::fixed(), keys: Keys::of_this_process().unwrap() }
+            let directory = Directory::fixed();
+            Fixture { tenant: Tenant::new(directory.clone(), Keys::of_this_process().unwrap()), directory }
         }
 
         fn object_id(&self) -> String {
@@ -352,14 +365,15 @@ mod tests {
         /// A good token of `user`, its claims changed.
         fn token(&self, change: impl FnOnce(&mut Map<String, Value>)) -> String {
             let identity = self.directory.identity("user").unwrap();
+            let (audience, minute) = ("https://redis.azure.com", Duration::from_secs(60));
             let mut claims =
-                claims(&self.directory, identity, "https://redis.azure.com", "uti", Duration::from_secs(60));
+                claims(self.directory.tenant_id, identity, FLOW, audience, "uti", minute, seconds_since_1970());
             change(&mut claims);
-            sign(&self.keys.signing, &claims)
+            sign(&self.tenant.keys.signing(), &claims)
         }
 
         fn check(&self, username: &str, token: &str) -> Result<CheckedToken, Refusal> {
-            check(&self.directory, &self.keys.signing, username, token).map_err(|refused| refused.reason)
+            check(&self.tenant, username, token).map_err(|refused| refused.reason)
         }
     }
 
@@ -438,9 +452,8 @@ mod tests {
         }
         let client_id = f.directory.identity("user").unwrap().client_id.to_string();
         assert_eq!(f.check(&client_id, &f.token(|_| ())).err(), Some(Refusal::UsernameNotObjectId));
-        let unassigned = f.directory.identity("unassigned").unwrap().object_id.to_string();
-        let token = f.token(|c| drop(c.insert("oid".into(), json!(unassigned))));
-        assert_eq!(f.check(&unassigned, &token).err(), Some(Refusal::NoAssignment));
+        let no_id = set("oid", json!("me"));
+        assert_eq!(f.check("me", &no_id).err(), Some(Refusal::MissingClaim));
     }
 
     #[test]
@@ -466,12 +479,25 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_good_while_its_key_is_published() {
+        let f = Fixture::new();
+        let token = f.token(|_| ());
+        f.tenant.keys.rotate(Duration::from_secs(60)).unwrap();
+        assert!(f.check(&f.object_id(), &token).is_ok());
+        assert!(f.check(&f.object_id(), &f.token(|_| ())).is_ok());
+        let token = f.token(|_| ());
+        f.tenant.keys.rotate(Duration::ZERO).unwrap();
+        assert_eq!(f.check(&f.object_id(), &token).err(), Some(Refusal::UnknownKey));
+    }
+
+    #[test]
     fn a_token_of_another_emulator_is_refused() {
         let f = Fixture::new();
         let folder = tempfile::tempdir().unwrap();
         let other = Keys::kept_in(folder.path()).unwrap();
         let identity = f.directory.identity("user").unwrap();
-        let foreign = issue(&f.directory, &other.signing, identity, "https://redis.azure.com");
+        let (audience, now) = ("https://redis.azure.com", seconds_since_1970());
+        let foreign = issue(f.directory.tenant_id, &other.signing(), identity, FLOW, audience, now);
         assert_eq!(f.check(&f.object_id(), &foreign.jwt).err(), Some(Refusal::UnknownKey));
     }
 }

@@ -314,6 +314,7 @@ pub(crate) mod events {
             connection,
             tls: "TLSv1.3".to_string(),
             server_name: Some("localhost".to_string()),
+            shard: None,
         }
     }
 

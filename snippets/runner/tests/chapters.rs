@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use azure_managed_redis_emulator::{Directory, azure};
+use azure_managed_redis_emulator::{Configuration, azure};
 
 fn chapter() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src/emulator.md");
@@ -44,10 +44,11 @@ fn the_table_of_uncertainties_is_the_emulators_own() {
 #[test]
 fn the_directory_in_the_chapter_is_the_emulators_own() {
     let chapter = chapter();
-    let directory = Directory::fixed();
+    let Configuration { directory, assignments, .. } = Configuration::fixed();
     assert!(chapter.contains(&format!("`{}`", directory.tenant_id)));
     for identity in &directory.identities {
-        let assigned = if identity.assignment.is_some() { "yes" } else { "none" };
+        let is_assigned = assignments.iter().any(|assignment| assignment.object_id == identity.object_id);
+        let assigned = if is_assigned { "yes" } else { "none" };
         let row = format!("| `{}` | `{}` | `{}` | {assigned} |", identity.name, identity.object_id, identity.client_id);
         assert!(chapter.contains(&row), "the chapter has no row\n{row}");
     }

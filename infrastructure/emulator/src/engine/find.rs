@@ -34,7 +34,7 @@ impl Display for EngineInfo {
 }
 
 /// Finds one. An engine that was asked for and is unusable is an error; an unusable one on PATH is passed over.
-pub(super) fn find(explicit: Option<&Path>) -> Result<EngineInfo, Error> {
+pub(crate) fn find(explicit: Option<&Path>) -> Result<EngineInfo, Error> {
     if let Some(path) = explicit {
         let info = ask(path)?;
         return match too_old(&info) {

@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::Error;
 
-/// An engine's process. Dropping it kills it: it keeps nothing that would need a clean end.
+/// An engine's process. Dropping it ends it.
 pub(super) struct EngineProcess {
     child: Child,
     program: PathBuf,
@@ -57,10 +57,6 @@ impl EngineProcess {
         &self.program
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        self.log.parent().unwrap_or(Path::new("/"))
-    }
-
     /// If it has ended, why: its last words.
     pub(super) fn ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
@@ -71,14 +67,21 @@ impl EngineProcess {
     }
 }
 
-impl Drop for EngineProcess {
-    fn drop(&mut self) {
+impl EngineProcess {
+    /// Kills it: it keeps nothing that would need a clean end.
+    pub(super) fn stop(&mut self) {
         if cfg!(target_os = "linux") {
             let _ = self.child.kill();
         } else {
             drop(self.child.stdin.take());
         }
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for EngineProcess {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -7,14 +7,15 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 
 use crate::events::{ClosedBy, EventKind};
 
+use super::connections::Connection;
 use super::session::Session;
 use super::sign_in::{self, Handled};
-use super::{Front, replies, requests};
+use super::{Endpoint, Front, replies, requests};
 
 /// Size of a buffer at first, and when there is much to do.
 const BUFFER: usize = 16 * 1024;
@@ -27,25 +28,33 @@ const AFTER_HALF_CLOSE: Duration = Duration::from_secs(10);
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// Serves `stream` until it ends.
-pub(super) async fn serve(
-    front: &Front,
-    mut stream: TlsStream<TcpStream>,
-    number: u64,
-    stop: &mut watch::Receiver<()>,
-) {
+pub(super) async fn serve(front: &Front, endpoint: Endpoint, mut stream: TlsStream<TcpStream>) {
+    let node = front.node(endpoint);
+    let entry = front.connections.add(node.as_ref().map_or(0, |node| node.shard));
+    let connection = &*entry.connection;
     let tls = stream.get_ref().1;
     let version = tls.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
     front.log.record(EventKind::ConnectionOpened {
-        connection: number,
+        connection: connection.number,
         tls: version.map(|version| version.replace('_', ".")).unwrap_or_default(),
         server_name: tls.server_name().map(str::to_owned),
+        shard: match endpoint {
+            Endpoint::Cache => None,
+            Endpoint::Shard(shard) => Some(shard),
+        },
     });
-    let session = Mutex::new(Session::new(front, number));
-    let by = match UnixStream::connect(front.engine.socket()).await {
-        Ok(engine) => pump(front, &mut stream, engine, &session, stop).await,
-        Err(_) => ClosedBy::Server,
+    let session = Mutex::new(Session::new(front, connection));
+    let socket = node.and_then(|node| node.engine()).map(|engine| engine.socket().to_owned());
+    let engine = match socket {
+        Some(socket) => UnixStream::connect(socket).await.ok(),
+        None => None,
     };
-    lock(&session).closed(by);
+    let by = match engine {
+        Some(engine) => pump(front, &mut stream, engine, &session, connection).await,
+        None => ClosedBy::Server,
+    };
+    // An engine that ends a connection may do so because of what it is closed for.
+    lock(&session).closed(connection.closing().unwrap_or(by));
     // Says goodbye in TLS, so that a client can tell the end from an attack; it may have gone already.
     let _ = tokio::time::timeout(Duration::from_secs(1), stream.shutdown()).await;
 }
@@ -55,7 +64,7 @@ async fn pump(
     stream: &mut TlsStream<TcpStream>,
     mut engine: UnixStream,
     session: &Mutex<Session<'_>>,
-    stop: &mut watch::Receiver<()>,
+    connection: &Connection,
 ) -> ClosedBy {
     let (from_client, to_client) = tokio::io::split(stream);
     let (from_engine, to_engine) = engine.split();
@@ -78,8 +87,8 @@ async fn pump(
         }
         end = &mut replies => end,
         by = &mut clock => by,
-        // The sender is dropped when the emulator stops.
-        _ = stop.changed() => ClosedBy::Shutdown,
+        by = connection.closed() => by,
+        () = front.stop.cancelled() => ClosedBy::Shutdown,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::token::{CheckedToken, Refusal};
 
 use super::Front;
 use super::commands::{CommandId, Counts};
+use super::connections::{Connection, Who};
 use super::replies::Reply;
 use super::sign_in::{SignIn, Verdict};
 
@@ -19,7 +20,7 @@ const ERRORS_TOLD: u64 = 100;
 /// The state of one connection.
 pub(super) struct Session<'a> {
     front: &'a Front,
-    number: u64,
+    connection: &'a Connection,
     opened: Instant,
     pending: VecDeque<Pending>,
     /// `CLIENT REPLY` was used, or replies are not counted at all: replies can't be told to commands.
@@ -30,8 +31,14 @@ pub(super) struct Session<'a> {
     subscriptions: i64,
     /// Sign-ins inside MULTI, waiting for EXEC.
     queued: Vec<Waiting>,
-    current: Option<CheckedToken>,
+    current: Option<Current>,
     sign_ins: u32,
+}
+
+/// By what the connection has signed in.
+enum Current {
+    Token(CheckedToken),
+    AccessKey,
 }
 
 struct Pending {
@@ -58,10 +65,10 @@ struct Waiting {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(front: &'a Front, number: u64) -> Self {
+    pub(super) fn new(front: &'a Front, connection: &'a Connection) -> Self {
         Session {
             front,
-            number,
+            connection,
             opened: Instant::now(),
             pending: VecDeque::new(),
             blind: !front.limits.counts_replies,
@@ -140,11 +147,15 @@ impl<'a> Session<'a> {
         self.errors += 1;
         let refused = |waiting: &Waiting| match &waiting.sign_in.verdict {
             Verdict::Refused { nonce, .. } => line.windows(nonce.len()).any(|window| window == nonce.as_bytes()),
-            Verdict::Accepted(_) => false,
+            Verdict::Accepted(_) | Verdict::AccessKey => false,
         };
         let head = self.pending.front();
         if let Some(Pending { kind: Kind::SignIn(waiting), .. }) = head {
             if refused(waiting) {
+                return Some(azure::WRONGPASS.as_bytes().to_vec());
+            }
+            // Its assignment went away on the way: the engine's text is not Azure's.
+            if line.starts_with(b"-WRONGPASS") {
                 return Some(azure::WRONGPASS.as_bytes().to_vec());
             }
             // The engine complains of the HELLO that took the place of an AUTH.
@@ -161,7 +172,7 @@ impl<'a> Session<'a> {
             let error = line.strip_prefix(b"-").unwrap_or(line);
             let error: Vec<u8> = error.iter().copied().take_while(|byte| byte.is_ascii_uppercase()).take(32).collect();
             let error = String::from_utf8_lossy(&error).into_owned();
-            self.front.log.record(EventKind::ErrorReply { connection: self.number, command, error });
+            self.front.log.record(EventKind::ErrorReply { connection: self.connection.number, command, error });
         }
         None
     }
@@ -227,6 +238,7 @@ impl<'a> Session<'a> {
                 self.queued.clear();
                 self.subscriptions = 0;
                 self.current = None;
+                self.connection.belongs_to(None);
                 self.opened = Instant::now();
                 true
             }
@@ -242,7 +254,7 @@ impl<'a> Session<'a> {
             let duration_us = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
             Some(RespExchange { request: shown, reply, duration_us })
         };
-        let connection = self.number;
+        let connection = self.connection.number;
         let reply = String::from_utf8_lossy(line).into_owned();
         match verdict {
             Verdict::Refused { refused, .. } => {
@@ -256,6 +268,22 @@ impl<'a> Session<'a> {
                 };
                 self.front.log.record(kind);
                 false
+            }
+            Verdict::AccessKey if is_error => {
+                let why = "the access key is right, but the server refused the command itself".to_owned();
+                let reason = Refusal::CommandRefused;
+                let kind = EventKind::SignInRefused { connection, username, reason, why, exchange: exchange(reply) };
+                self.front.log.record(kind);
+                false
+            }
+            Verdict::AccessKey => {
+                self.sign_ins += 1;
+                let (command, nth) = (command.to_owned(), self.sign_ins);
+                let kind = EventKind::AccessKeyAccepted { connection, command, nth, exchange: exchange(reply) };
+                self.front.log.record(kind);
+                self.connection.belongs_to(Some(Who::AccessKey));
+                self.current = Some(Current::AccessKey);
+                true
             }
             Verdict::Accepted(token) if is_error => {
                 let (reason, why) = if reply.contains("Can't execute") {
@@ -273,7 +301,10 @@ impl<'a> Session<'a> {
             }
             Verdict::Accepted(token) => {
                 self.sign_ins += 1;
-                let renewal = self.current.as_ref().is_some_and(|current| current.uti != token.uti);
+                let renewal = match &self.current {
+                    Some(Current::Token(current)) => current.uti != token.uti,
+                    Some(Current::AccessKey) | None => false,
+                };
                 let kind = EventKind::SignInAccepted {
                     connection,
                     identity: token.identity.clone(),
@@ -286,7 +317,9 @@ impl<'a> Session<'a> {
                     exchange: exchange(reply),
                 };
                 self.front.log.record(kind);
-                self.current = Some(token);
+                let who = Who::Principal { object_id: token.object_id, identity: token.identity.clone() };
+                self.connection.belongs_to(Some(who));
+                self.current = Some(Current::Token(token));
                 true
             }
         }
@@ -295,7 +328,9 @@ impl<'a> Session<'a> {
     /// How long the connection may stay as it is, and what to say when that time is over.
     pub(super) fn time_left(&self) -> (Duration, ClosedBy) {
         match &self.current {
-            Some(token) => {
+            // For ever, as far as the clock goes.
+            Some(Current::AccessKey) => (Duration::MAX, ClosedBy::Expiry),
+            Some(Current::Token(token)) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 (Duration::from_secs(token.expires).saturating_sub(now), ClosedBy::Expiry)
             }
@@ -305,8 +340,8 @@ impl<'a> Session<'a> {
 
     /// The connection has ended.
     pub(super) fn closed(&self, by: ClosedBy) {
-        let connection = self.number;
-        if let (ClosedBy::Expiry, Some(token)) = (by, &self.current) {
+        let connection = self.connection.number;
+        if let (ClosedBy::Expiry, Some(Current::Token(token))) = (by, &self.current) {
             self.front.log.record(EventKind::ConnectionExpired {
                 connection,
                 identity: token.identity.clone(),

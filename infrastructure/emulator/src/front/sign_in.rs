@@ -1,6 +1,7 @@
 //! `AUTH` and `HELLO … AUTH`: what they ask for, and what the engine is sent in their place. The token stays here; the engine
 //! gets a password that only it and this process know.
 
+use crate::azure::ACCESS_KEY_USER;
 use crate::http::cut_long;
 use crate::token::{self, CheckedToken, Refusal, Refused};
 
@@ -22,6 +23,8 @@ pub(super) struct SignIn {
 #[derive(Debug)]
 pub(super) enum Verdict {
     Accepted(CheckedToken),
+    /// One of the two access keys, while they are on.
+    AccessKey,
     Refused {
         refused: Refused,
         /// A word that is in the engine's answer and nowhere else, so that the answer can be replaced.
@@ -50,46 +53,62 @@ pub(super) fn handle(front: &Front, arguments: &[Vec<u8>], replies_are_read: boo
         }
         Credentials::Password { user, password } => {
             let command = if is_auth { "AUTH" } else { "HELLO" };
-            let Some(user_at) = user else {
-                let why = "no user name was sent. Access keys sign in that way, and they are disabled; with Entra ID the user name is the object id";
-                let refused = Refused { reason: Refusal::AccessKey, why: why.to_owned() };
-                return refuse(replies_are_read, command, b"default", arguments, &[password], refused);
+            let username = user.map_or(ACCESS_KEY_USER.as_bytes(), |user| arguments[user].as_slice());
+            let accepted = match key(front, username, &arguments[password]) {
+                Some(Ok(secret)) => Ok((Verdict::AccessKey, secret)),
+                Some(Err(refused)) => Err(refused),
+                None => token(front, username, &arguments[password]),
             };
-            let username = &arguments[user_at];
-            match check(front, username, &arguments[password]) {
-                Ok(token) => match front.engine.password(token.object_id) {
-                    Some(secret) => {
-                        let bytes = encode(arguments.iter().enumerate().map(|(at, argument)| {
+            match accepted {
+                Ok((verdict, secret)) => {
+                    let bytes =
+                        encode(arguments.iter().enumerate().map(|(at, argument)| {
                             if at == password { secret.as_bytes() } else { argument.as_slice() }
                         }));
-                        let shown = shown(arguments, &[password], Some(&token.uti));
-                        let username = cut_long(&String::from_utf8_lossy(username), 64);
-                        Handled::SignIn(
-                            Box::new(SignIn { command, username, shown, verdict: Verdict::Accepted(token) }),
-                            bytes,
-                        )
-                    }
-                    None => {
-                        let why =
-                            format!("the principal {} has no access policy assignment on this cache", token.object_id);
-                        let refused = Refused { reason: Refusal::NoAssignment, why };
-                        refuse(replies_are_read, command, username, arguments, &[password], refused)
-                    }
-                },
+                    let uti = match &verdict {
+                        Verdict::Accepted(token) => Some(token.uti.as_str()),
+                        _ => None,
+                    };
+                    let shown = shown(arguments, &[password], uti);
+                    let username = cut_long(&String::from_utf8_lossy(username), 64);
+                    Handled::SignIn(Box::new(SignIn { command, username, shown, verdict }), bytes)
+                }
                 Err(refused) => refuse(replies_are_read, command, username, arguments, &[password], refused),
             }
         }
     }
 }
 
-fn check(front: &Front, username: &[u8], token: &[u8]) -> Result<CheckedToken, Refused> {
-    let as_text = |bytes| std::str::from_utf8(bytes).unwrap_or("\u{fffd}");
-    let username = as_text(username);
-    if username == "default" && !as_text(token).starts_with("eyJ") {
-        let why = "the user 'default' signs in with an access key, and access keys are disabled";
-        return Err(Refused { reason: Refusal::AccessKey, why: why.to_owned() });
+/// A sign-in with an access key: the engine's password for it, or why not. `None` if it is none.
+fn key(front: &Front, username: &[u8], password: &[u8]) -> Option<Result<String, Refused>> {
+    if username != ACCESS_KEY_USER.as_bytes() || password.starts_with(b"eyJ") {
+        return None;
     }
-    token::check(&front.directory, &front.keys.signing, username, as_text(token))
+    Some(front.cache.password_for_key(password).ok_or_else(|| {
+        let why = match front.cache.access_keys() {
+            Some(_) => "it is none of the two access keys",
+            None => {
+                "no user name was sent, or 'default'. Access keys sign in that way, and they are disabled; with Entra ID the user name is the object id"
+            }
+        };
+        Refused { reason: Refusal::AccessKey, why: why.to_owned() }
+    }))
+}
+
+/// A sign-in with a token: the verdict, and the engine's password for its principal.
+fn token(front: &Front, username: &[u8], token: &[u8]) -> Result<(Verdict, String), Refused> {
+    let as_text = |bytes| std::str::from_utf8(bytes).unwrap_or("\u{fffd}");
+    let token = token::check(&front.tenant, as_text(username), as_text(token))?;
+    match front.cache.password(token.object_id) {
+        Some(secret) => Ok((Verdict::Accepted(token), secret)),
+        None => Err(Refused {
+            reason: Refusal::NoAssignment,
+            why: format!(
+                "the principal {} ({}) has no access policy assignment on this cache. Create one for that object id",
+                token.identity, token.object_id
+            ),
+        }),
+    }
 }
 
 fn refuse(

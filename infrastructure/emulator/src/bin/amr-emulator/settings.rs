@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use azure_managed_redis_emulator::{Emulator, IdentityKind};
+use azure_managed_redis_emulator::Emulator;
 
 /// Prints all settings. The client secret among them is the same for everybody.
 pub(crate) fn print(emulator: &Emulator, out: &mut impl Write) -> io::Result<()> {
     let directory = emulator.directory();
+    let assignments = emulator.control().assignments();
     writeln!(
         out,
         "Azure Managed Redis emulator (unofficial) with {} from {}",
@@ -25,18 +26,13 @@ pub(crate) fn print(emulator: &Emulator, out: &mut impl Write) -> io::Result<()>
         "identity", "kind", "object id (the user name)", "client id"
     )?;
     for identity in &directory.identities {
-        let kind = match identity.kind {
-            IdentityKind::SystemAssigned => "system-assigned",
-            IdentityKind::UserAssigned { .. } => "user-assigned",
-            IdentityKind::ServicePrincipal { .. } => "service principal",
-            _ => "other",
-        };
-        let rights = identity.assignment.as_ref().map_or("no", |assignment| assignment.access_string.as_str());
+        let assignment = assignments.iter().find(|assignment| assignment.object_id == identity.object_id);
+        let rights = assignment.map_or("no", |assignment| assignment.access_string.as_str());
         writeln!(
             out,
             "  {:<18} {:<24} {:<37} {:<37} {rights}",
             identity.name,
-            kind,
+            identity.kind.title(),
             identity.object_id.to_string(),
             identity.client_id.to_string()
         )?;
