@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use uuid::Uuid;
 
+use crate::cache::ClusteringPolicy;
 use crate::directory::ClientId;
 use crate::events::{Flow, Service};
 use crate::http::{Answer, Outcome};
@@ -25,7 +26,14 @@ pub const UNCERTAIN: &[(&str, &str)] = &[
     ("The reply to a token that is expired, foreign or unassigned", "answers each with the same WRONGPASS"),
     ("Whether a connection lives on for a while after its token's expiry", "closes it at the second that `exp` names"),
     ("How long a client may take to sign in", "closes a connection that has not signed in after 30 seconds"),
-    ("How a blocked administrative command is answered", "answers NOPERM, as the engine does"),
+    (
+        "How `CLUSTER` is answered with the policy `NoCluster`",
+        "answers `ERR command is not allowed`, as `EnterpriseCluster` does on Azure",
+    ),
+    (
+        "What the answer to keys of several slots says behind `CROSSSLOT Keys in request don't hash to the same slot`",
+        "adds what was seen on Azure inside a transaction, and nothing outside",
+    ),
     ("The managed identity endpoint's answer to a missing or wrong X-IDENTITY-HEADER", "answers 401"),
     ("The managed identity endpoint's answer when `resource` is missing", "answers 400"),
     (
@@ -111,13 +119,83 @@ pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// Time from the handshake to the first sign-in. **Uncertain.**
 pub(crate) const SIGN_IN_TIME: Duration = Duration::from_secs(30);
 
-/// Commands that Redis puts into its category `@admin` but Azure leaves to users. Redis Enterprise's compatibility tables,
-/// which Microsoft Learn refers to.
-pub(crate) const ADMIN_LEFT_TO_USERS: &[&str] = &["client|list", "slowlog|help", "slowlog|len", "slowlog|get"];
+/// An idle connection is closed after ten minutes. Microsoft Learn, "Azure Managed Redis connection best practices".
+pub(crate) const IDLE_TIME: Duration = Duration::from_secs(600);
 
-/// Commands outside `@admin` that are blocked as well: they open connections, change the topology or belong to
-/// replication. Same source.
-pub(crate) const BLOCKED_BESIDES_ADMIN: &[&str] = &["migrate", "restore-asking", "swapdb", "role", "lastsave"];
+/// Commands that Redis puts into its category `@admin` but Azure leaves to users. Redis' own compatibility tables of Redis
+/// Software, which Microsoft Learn refers to. Not all of them: those that would reach the emulator's own connections (MONITOR,
+/// CLIENT KILL), and CONFIG GET, of which Azure answers a few settings, stay blocked here.
+pub(crate) const ADMIN_LEFT_TO_USERS: &[&str] =
+    &["client|list", "latency|histogram", "module|list", "slowlog|get", "slowlog|help", "slowlog|len", "slowlog|reset"];
+
+/// Commands outside `@admin` that are blocked as well. Same source; READONLY was seen to be unknown on Azure Managed Redis in
+/// redis-rs#2404.
+pub(crate) const BLOCKED_BESIDES_ADMIN: &[&str] = &[
+    "acl|genpass",
+    "asking",
+    "client|getredir",
+    "client|no-evict",
+    "client|pause",
+    "client|unpause",
+    "lastsave",
+    "memory|doctor",
+    "memory|malloc-stats",
+    "memory|purge",
+    "memory|stats",
+    "migrate",
+    "move",
+    "readonly",
+    "readwrite",
+    "reset",
+    "restore-asking",
+    "role",
+    "script|debug",
+    "swapdb",
+];
+
+/// What an `OSSCluster` knows of CLUSTER; the other policies know nothing of it. Same source, "Cluster management commands
+/// compatibility".
+pub(crate) const CLUSTER_SUBCOMMANDS: &[&str] = &["help", "info", "keyslot", "nodes", "shards", "slots"];
+
+/// Commands that may have keys of several slots with the policy `EnterpriseCluster`. Microsoft Learn, "Azure Managed Redis
+/// architecture".
+pub(crate) const ACROSS_SLOTS: &[&str] = &["del", "exists", "mget", "mset", "touch", "unlink"];
+
+/// The answer to a command that is blocked. `sent` is the command, or of a container the subcommand, as the client wrote it.
+/// Seen on Azure Managed Redis: redis-rs#2404 (`ERR unknown command 'READONLY'`), lettuce#3495 (`ERR unknown subcommand 'MYID'`),
+/// and `ERR command is not allowed` for CLUSTER with the policy `EnterpriseCluster`; that `NoCluster` says the same is
+/// **uncertain**.
+pub(crate) fn blocked(policy: ClusteringPolicy, name: &str, sent: &[u8]) -> String {
+    let sent = quotable(sent);
+    match name.split_once('|') {
+        Some(("cluster", _)) if policy != ClusteringPolicy::OssCluster => "-ERR command is not allowed".to_owned(),
+        Some(_) => format!("-ERR unknown subcommand '{sent}'"),
+        None => format!("-ERR unknown command '{sent}'"),
+    }
+}
+
+/// The answer to SELECT of another database than 0, whatever the policy. Seen in onyx-dot-app/onyx#14200.
+pub(crate) const ONLY_DATABASE_0: &str = "-ERR DB index is out of range";
+
+/// The answer to keys of several slots. In a transaction as captured from Azure Managed Redis; outside, what follows the first
+/// sentence is **uncertain** and left away.
+pub(crate) fn cross_slot(in_transaction: bool, command: &[u8], first_key: &[u8], key: &[u8]) -> String {
+    let start = "-CROSSSLOT Keys in request don't hash to the same slot";
+    if !in_transaction {
+        return start.to_owned();
+    }
+    format!(
+        "{start} (context='within MULTI', command='{}', first-key='{}', violating-key='{}')",
+        quotable(command),
+        quotable(first_key),
+        quotable(key)
+    )
+}
+
+/// Text of a client for an error line: short, and without anything that could end the line.
+fn quotable(text: &[u8]) -> String {
+    text.iter().take(128).flat_map(|byte| std::ascii::escape_default(*byte)).map(char::from).collect()
+}
 
 /// How an error of Entra ID looks: its HTTP status, OAuth error, AADSTS number and text.
 #[derive(Debug)]

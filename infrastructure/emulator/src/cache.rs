@@ -121,7 +121,7 @@ impl Cache {
             let (shards, engines) = Shards::start(&info, folder, ports)?;
             (Some(shards), engines)
         } else {
-            (None, vec![Engine::start(&info, &folder.join("engine"), None)?])
+            (None, vec![Engine::start(&info, &folder.join("engine"), policy, None)?])
         };
         let node = |(shard, engine)| Arc::new(Node { shard, engine: RwLock::new(Some(Arc::new(engine))) });
         Ok(Cache {
@@ -288,7 +288,7 @@ impl Cache {
             *shards = Some(started);
             engines
         } else {
-            vec![Engine::start(&self.info, &folder, None)?]
+            vec![Engine::start(&self.info, &folder, self.policy, None)?]
         };
         for (node, engine) in nodes.iter().zip(engines) {
             self.introduce_users(&engine)?;
@@ -319,7 +319,7 @@ impl Cache {
                 std::fs::create_dir_all(&folder)
                     .and_then(|()| std::fs::copy(&snapshot, folder.join(snapshot.file_name().unwrap_or_default())))
                     .map_err(|e| Error::State { path: folder.clone(), why: e.to_string() })?;
-                Engine::start(&self.info, &folder, None)?
+                Engine::start(&self.info, &folder, self.policy, None)?
             }
         };
         self.introduce_users(&engine)?;

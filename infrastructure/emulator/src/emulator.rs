@@ -81,6 +81,7 @@ pub struct Builder {
     state_folder: Option<PathBuf>,
     handshake_time: Duration,
     sign_in_time: Duration,
+    idle_time: Duration,
 }
 
 impl Default for Builder {
@@ -101,6 +102,7 @@ impl Default for Builder {
             state_folder: None,
             handshake_time: azure::HANDSHAKE_TIME,
             sign_in_time: azure::SIGN_IN_TIME,
+            idle_time: azure::IDLE_TIME,
         }
     }
 }
@@ -151,7 +153,8 @@ impl Builder {
     }
 
     /// Whether replies are read: for the counts of error replies and unanswered commands, and for the reply to a refused
-    /// sign-in to have Azure's text on every engine. On by default; off for the highest throughput.
+    /// sign-in or a blocked command to have Azure's text. On by default; off for the highest throughput. With the policy
+    /// `EnterpriseCluster` they are read all the same.
     pub fn count_replies(mut self, count: bool) -> Self {
         self.blind = !count;
         self
@@ -203,6 +206,12 @@ impl Builder {
     /// How long a client of the Redis port may take from the handshake to its first sign-in. 30 seconds by default.
     pub fn sign_in_time(mut self, time: Duration) -> Self {
         self.sign_in_time = time;
+        self
+    }
+
+    /// How long a connection may be signed in without a command or a message. 10 minutes by default, as on Azure.
+    pub fn idle_time(mut self, time: Duration) -> Self {
+        self.idle_time = time;
         self
     }
 
@@ -275,6 +284,7 @@ impl Builder {
             counts_replies: !self.blind,
             handshake_time: self.handshake_time,
             sign_in_time: self.sign_in_time,
+            idle_time: self.idle_time,
         };
         let front = Front::new(tenant.clone(), cache.clone(), log.clone(), redis_tls.clone(), limits);
         let front = Arc::new(front);

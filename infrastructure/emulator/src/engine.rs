@@ -1,11 +1,11 @@
 //! The real Redis or Valkey server behind the front: found, started on a unix socket, told its users, ended with us.
 
 mod cluster;
+mod commands;
 mod find;
 mod process;
 mod wheel;
 
-use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -15,9 +15,11 @@ use aws_lc_rs::digest;
 use redis::{Connection, ConnectionLike, Value};
 
 use crate::assignment::access_rules;
+use crate::cache::ClusteringPolicy;
 use crate::{Error, azure, token};
 
 pub(crate) use cluster::{ClusterNode, Shards};
+pub(crate) use commands::{Begin, CommandTable, Find, KeySpec};
 pub use find::EngineInfo;
 pub(crate) use find::find;
 pub(crate) use process::on_the_starting_thread;
@@ -36,17 +38,21 @@ pub(crate) struct Engine {
     process: Mutex<process::EngineProcess>,
     folder: PathBuf,
     control: Mutex<Connection>,
-    /// What no user may do, whatever the access string says: ACL rules that come last.
-    blocked: String,
-    /// The engine's own command names, for the log: a client's text is not repeated there unless it is one of them.
-    pub(crate) command_names: HashSet<String>,
+    /// What no user may do, whatever the access string says.
+    blocked: Vec<String>,
+    pub(crate) commands: CommandTable,
     socket: PathBuf,
 }
 
 impl Engine {
     /// Starts an engine in `folder`, which is made if need be; its parent must be private and short-named. With a snapshot in
     /// that folder it begins with that data.
-    pub(crate) fn start(info: &EngineInfo, folder: &Path, cluster: Option<&ClusterNode>) -> Result<Self, Error> {
+    pub(crate) fn start(
+        info: &EngineInfo,
+        folder: &Path,
+        policy: ClusteringPolicy,
+        cluster: Option<&ClusterNode>,
+    ) -> Result<Self, Error> {
         let why = |e: std::io::Error| Error::State { path: folder.to_owned(), why: e.to_string() };
         fs::create_dir_all(folder).map_err(why)?;
         let socket = folder.join("redis.sock");
@@ -80,8 +86,8 @@ impl Engine {
         Ok(Engine {
             process: Mutex::new(process),
             folder: folder.to_owned(),
-            blocked: commands.blocked(),
-            command_names: commands.names,
+            blocked: commands.blocked(policy),
+            commands,
             control: Mutex::new(control),
             socket,
         })
@@ -93,8 +99,12 @@ impl Engine {
         let rules = access_rules(access_string)?;
         let mut command = redis::cmd("ACL");
         command.arg("SETUSER").arg(name).arg("reset").arg("on").arg(format!("#{}", sha256_hex(password)));
-        for rule in rules.chain(self.blocked.split_whitespace()) {
+        for rule in rules {
             command.arg(rule);
+        }
+        // Last, so that no access string brings them back.
+        for name in &self.blocked {
+            command.arg(format!("-{name}"));
         }
         self.query::<()>(&command).map_err(|error| Error::InvalidAccessString {
             access_string: access_string.to_owned(),
@@ -180,69 +190,4 @@ fn engine_error(error: redis::RedisError) -> Error {
 
 fn sha256_hex(text: &str) -> String {
     digest::digest(&digest::SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What the engine says of its own commands.
-struct CommandTable {
-    names: HashSet<String>,
-    administrative: Vec<String>,
-}
-
-impl CommandTable {
-    /// Reads the reply of `COMMAND`.
-    fn read(reply: &[Value]) -> Self {
-        let mut table = CommandTable { names: HashSet::new(), administrative: Vec::new() };
-        for command in reply {
-            table.add(command);
-        }
-        table
-    }
-
-    fn add(&mut self, command: &Value) {
-        let Value::Array(fields) = command else { return };
-        let Some(name) = fields.first().and_then(text) else { return };
-        let is_admin = fields.get(6).is_some_and(|categories| contains(categories, "@admin"));
-        let subcommands = match fields.get(9) {
-            Some(Value::Array(subcommands)) => subcommands.as_slice(),
-            _ => &[],
-        };
-        // A container (CONFIG, CLIENT …) is blocked by its parts, so that the parts that users have stay theirs.
-        if is_admin && subcommands.is_empty() {
-            self.administrative.push(name.clone());
-        }
-        self.names.insert(name);
-        for subcommand in subcommands {
-            self.add(subcommand);
-        }
-    }
-
-    /// ACL rules that take away what Azure keeps to itself.
-    fn blocked(&self) -> String {
-        let mut rules: Vec<String> = self
-            .administrative
-            .iter()
-            .map(String::as_str)
-            .filter(|name| !azure::ADMIN_LEFT_TO_USERS.contains(name))
-            .chain(azure::BLOCKED_BESIDES_ADMIN.iter().copied().filter(|&name| self.names.contains(name)))
-            .map(|name| format!("-{name}"))
-            .collect();
-        rules.sort();
-        rules.dedup();
-        rules.join(" ")
-    }
-}
-
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).to_ascii_lowercase()),
-        Value::SimpleString(text) => Some(text.to_ascii_lowercase()),
-        _ => None,
-    }
-}
-
-fn contains(list: &Value, wanted: &str) -> bool {
-    match list {
-        Value::Array(items) | Value::Set(items) => items.iter().any(|item| text(item).as_deref() == Some(wanted)),
-        _ => false,
-    }
 }

@@ -236,6 +236,8 @@ pub enum ClosedBy {
     Expiry,
     /// It did not sign in within the time that is allowed for that.
     NoSignIn,
+    /// It was idle for too long.
+    Idle,
     /// The engine closed it, for example after a protocol error, or it was stopped.
     Server,
     /// The access policy assignment that it had signed in by was removed.
@@ -376,6 +378,7 @@ impl Display for EventKind {
                     ClosedBy::Client => "by the client",
                     ClosedBy::Expiry => "at the token's expiry",
                     ClosedBy::NoSignIn => "because it did not sign in in time",
+                    ClosedBy::Idle => "because it was idle for too long",
                     ClosedBy::Server => "by the server",
                     ClosedBy::AssignmentRemoved => "because its assignment was removed",
                     ClosedBy::AccessKeysOff => "because access keys were switched off",

@@ -7,6 +7,7 @@ mod replies;
 mod requests;
 mod session;
 mod sign_in;
+mod slots;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::cache::{Cache, Node};
+use crate::cache::{Cache, ClusteringPolicy, Node};
 use crate::events::{EventKind, EventLog, Service};
 use crate::listen::Loopback;
 use crate::tenant::Tenant;
@@ -48,6 +49,7 @@ pub(crate) struct Limits {
     pub(crate) counts_replies: bool,
     pub(crate) handshake_time: Duration,
     pub(crate) sign_in_time: Duration,
+    pub(crate) idle_time: Duration,
 }
 
 /// An address of the cache.
@@ -67,11 +69,11 @@ impl Front {
         tls: Arc<Tls>,
         limits: Limits,
     ) -> Self {
-        let names = cache.any_node().and_then(|node| node.engine()).map(|engine| engine.command_names.clone());
+        let table = cache.any_node().and_then(|node| node.engine()).map(|engine| engine.commands.clone());
         Front {
             tenant,
+            commands: Commands::new(&table.unwrap_or_default(), cache.policy),
             cache,
-            commands: Commands::new(&names.unwrap_or_default()),
             log,
             limits,
             connections: Connections::default(),
@@ -132,6 +134,11 @@ impl Front {
             Ok(Err(error)) => failed(tls::explain(&error)),
             Err(_) => failed(tls::TIMED_OUT.to_owned()),
         }
+    }
+
+    /// Whether keys of several slots are refused here, which no engine does that is not clustered.
+    fn checks_slots(&self) -> bool {
+        self.cache.policy == ClusteringPolicy::EnterpriseCluster
     }
 
     /// Where connections to `endpoint` lead.

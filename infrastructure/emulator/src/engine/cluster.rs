@@ -13,7 +13,12 @@ use std::{fs, io};
 use redis::Value;
 
 use super::{Engine, EngineInfo, SNAPSHOT, START_TIME};
+use crate::cache::ClusteringPolicy;
 use crate::{Error, token};
+
+/// Where a node is said to be that is only a line: nobody listens at port 1 (tcpmux) of any machine of today. Without an address
+/// Valkey would count it as failed.
+const NOWHERE: (u16, u16) = (1, 1);
 
 /// How often new bus ports are tried: between finding a free one and listening there, another program may take it.
 const ATTEMPTS: usize = 5;
@@ -52,8 +57,8 @@ impl ClusterNode {
 /// What the table of nodes says of one.
 struct Line<'a> {
     id: &'a str,
-    /// Port and bus port; none for one that nobody is to connect to.
-    address: Option<(u16, u16)>,
+    /// Port and bus port.
+    address: (u16, u16),
     flags: &'a str,
     primary: &'a str,
     epoch: usize,
@@ -63,8 +68,8 @@ struct Line<'a> {
 impl Line<'_> {
     fn write(&self, nodes: &mut String) {
         let Line { id, address, flags, primary, epoch, slots } = self;
-        let (ip, port, bus) = address.map_or(("", 0, 0), |(port, bus)| ("127.0.0.1", port, bus));
-        let _ = writeln!(nodes, "{id} {ip}:{port}@{bus} {flags} {primary} 0 0 {epoch} connected {slots}");
+        let (port, bus) = address;
+        let _ = writeln!(nodes, "{id} 127.0.0.1:{port}@{bus} {flags} {primary} 0 0 {epoch} connected {slots}");
     }
 }
 
@@ -94,14 +99,14 @@ impl Shards {
         let node = |own: usize| {
             let mut nodes = String::new();
             for at in 0..ports.len() {
-                let address = Some((ports[at], bus_ports[at]));
+                let address = (ports[at], bus_ports[at]);
                 let flags = if at == own { "myself,slave" } else { "slave" };
                 Line { id: &ids[at], address, flags, primary: &stand_ins[at], epoch: at + 1, slots: "" }
                     .write(&mut nodes);
                 Line {
                     id: &stand_ins[at],
-                    address: None,
-                    flags: "master,noaddr",
+                    address: NOWHERE,
+                    flags: "master",
                     primary: "-",
                     epoch: at + 1,
                     slots: &slots[at],
@@ -116,7 +121,7 @@ impl Shards {
         let engines: Vec<Engine> = std::thread::scope(|scope| {
             let start = |(at, node): (usize, &ClusterNode)| {
                 let (folder, node) = (folder.join(at.to_string()), node.clone());
-                scope.spawn(move || Engine::start(info, &folder, Some(&node)))
+                scope.spawn(move || Engine::start(info, &folder, ClusteringPolicy::OssCluster, Some(&node)))
             };
             let starting: Vec<_> = nodes.iter().enumerate().map(start).collect();
             let ended = || Error::Engine("the thread that starts an engine ended".to_owned());
@@ -154,19 +159,12 @@ impl Shards {
         let id = random_id();
         let bus_port = free_ports(1).map_err(|e| Error::Runtime(e.to_string()))?[0];
         let mut nodes = String::new();
-        Line {
-            id: &id,
-            address: Some((port, bus_port)),
-            flags: "myself,slave",
-            primary: &before.id,
-            epoch: 0,
-            slots: "",
-        }
-        .write(&mut nodes);
+        Line { id: &id, address: (port, bus_port), flags: "myself,slave", primary: &before.id, epoch: 0, slots: "" }
+            .write(&mut nodes);
         let epoch = 2 * self.nodes.len();
-        Line { id: &before.id, address: None, flags: "master,noaddr", primary: "-", epoch, slots }.write(&mut nodes);
+        Line { id: &before.id, address: NOWHERE, flags: "master", primary: "-", epoch, slots }.write(&mut nodes);
         for (other, slots) in self.nodes.iter().filter(|(other, _)| other.id != before.id) {
-            let address = Some((other.port, other.bus_port));
+            let address = (other.port, other.bus_port);
             Line { id: &other.id, address, flags: "master", primary: "-", epoch, slots }.write(&mut nodes);
         }
         let _ = writeln!(nodes, "vars currentEpoch {epoch} lastVoteEpoch 0");
@@ -175,7 +173,7 @@ impl Shards {
         let folder: PathBuf = folder.join(&node.id[..8]);
         let copied = fs::create_dir_all(&folder).and_then(|()| fs::copy(snapshot, folder.join(SNAPSHOT)));
         copied.map_err(|e| Error::State { path: folder.clone(), why: e.to_string() })?;
-        let engine = Engine::start(info, &folder, Some(&node))?;
+        let engine = Engine::start(info, &folder, ClusteringPolicy::OssCluster, Some(&node))?;
         for other in others {
             other.command(&["CLUSTER", "MEET", "127.0.0.1", &port.to_string(), &bus_port.to_string()])?;
         }

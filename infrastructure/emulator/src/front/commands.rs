@@ -1,7 +1,11 @@
-//! The engine's command names as small numbers, so that counting a command costs one look-up. A client's own text never
-//! reaches the log: what is no command is counted as `UNKNOWN`.
+//! The engine's commands as small numbers, so that counting a command costs one look-up. A client's own text never reaches the
+//! log: what is no command is counted as `UNKNOWN`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::azure;
+use crate::cache::ClusteringPolicy;
+use crate::engine::{CommandTable, KeySpec};
 
 /// Number of a command.
 pub(super) type CommandId = u16;
@@ -9,12 +13,22 @@ pub(super) type CommandId = u16;
 const UNKNOWN: CommandId = 0;
 const LONGEST: usize = 64;
 
-/// All names.
+/// All commands.
 pub(crate) struct Commands {
     ids: HashMap<Vec<u8>, CommandId>,
-    names: Vec<String>,
-    /// Whether the command has subcommands (`CLIENT`), by id.
-    containers: Vec<bool>,
+    /// By id.
+    known: Vec<Known>,
+}
+
+struct Known {
+    /// Upper case, for the log.
+    name: String,
+    /// Whether it has subcommands (`CLIENT`).
+    is_container: bool,
+    is_blocked: bool,
+    /// Whether its keys must be of one slot, because it can have several. Only with `EnterpriseCluster`.
+    is_one_slot: bool,
+    keys: Vec<KeySpec>,
 }
 
 /// How often each command was sent on a connection.
@@ -22,17 +36,31 @@ pub(crate) struct Commands {
 pub(super) struct Counts(Vec<u64>);
 
 impl Commands {
-    /// `names` are lower case, a subcommand is written `client|setinfo`.
-    pub(crate) fn new(names: &HashSet<String>) -> Self {
-        let mut sorted: Vec<&String> = names.iter().collect();
-        sorted.sort();
-        let containers: HashSet<&str> = names.iter().filter_map(|name| Some(name.split_once('|')?.0)).collect();
-        let mut commands = Commands { ids: HashMap::new(), names: vec!["UNKNOWN".to_owned()], containers: vec![false] };
-        for name in sorted {
-            let Ok(id) = CommandId::try_from(commands.names.len()) else { break };
+    pub(crate) fn new(table: &CommandTable, policy: ClusteringPolicy) -> Self {
+        let blocked: HashSet<String> = table.blocked(policy).into_iter().collect();
+        let containers: HashSet<&str> = table.iter().filter_map(|(name, _)| Some(name.split_once('|')?.0)).collect();
+        let mut sorted: Vec<_> = table.iter().collect();
+        sorted.sort_by_key(|(name, _)| *name);
+        let unknown = Known {
+            name: "UNKNOWN".to_owned(),
+            is_container: false,
+            is_blocked: false,
+            is_one_slot: false,
+            keys: Vec::new(),
+        };
+        let mut commands = Commands { ids: HashMap::new(), known: vec![unknown] };
+        for (name, command) in sorted {
+            let Ok(id) = CommandId::try_from(commands.known.len()) else { break };
             commands.ids.insert(name.clone().into_bytes(), id);
-            commands.names.push(name.to_ascii_uppercase());
-            commands.containers.push(containers.contains(name.as_str()));
+            commands.known.push(Known {
+                name: name.to_ascii_uppercase(),
+                is_container: containers.contains(name.as_str()),
+                is_blocked: blocked.contains(name),
+                is_one_slot: policy == ClusteringPolicy::EnterpriseCluster
+                    && command.may_have_several_keys()
+                    && !azure::ACROSS_SLOTS.contains(&name.as_str()),
+                keys: command.keys.clone(),
+            });
         }
         commands
     }
@@ -44,7 +72,11 @@ impl Commands {
         start.copy_from_slice(name);
         start.make_ascii_lowercase();
         let Some(&id) = self.ids.get(&lower[..name.len()]) else { return UNKNOWN };
-        if !self.containers[usize::from(id)] || second.is_empty() || second.len() > LONGEST || name.len() > LONGEST {
+        if !self.known[usize::from(id)].is_container
+            || second.is_empty()
+            || second.len() > LONGEST
+            || name.len() > LONGEST
+        {
             return id;
         }
         lower[name.len()] = b'|';
@@ -55,13 +87,29 @@ impl Commands {
     }
 
     pub(super) fn name(&self, id: CommandId) -> &str {
-        &self.names[usize::from(id)]
+        &self.known[usize::from(id)].name
+    }
+
+    /// Whether nobody may use it on Azure.
+    pub(super) fn is_blocked(&self, id: CommandId) -> bool {
+        self.known[usize::from(id)].is_blocked
+    }
+
+    /// Whether a command of that name must be seen whole, for its keys; inside a transaction one key is enough.
+    pub(super) fn must_be_checked(&self, name: &[u8], in_transaction: bool) -> bool {
+        let known = &self.known[usize::from(self.id(name, b""))];
+        known.is_one_slot || in_transaction && (!known.keys.is_empty() || known.is_container)
+    }
+
+    /// Where its keys are.
+    pub(super) fn keys(&self, id: CommandId) -> &[KeySpec] {
+        &self.known[usize::from(id)].keys
     }
 
     /// The counts by name.
     pub(super) fn named(&self, counts: &Counts) -> BTreeMap<String, u64> {
         let numbered = counts.0.iter().enumerate().filter(|(_, count)| **count > 0);
-        numbered.map(|(id, count)| (self.names[id].clone(), *count)).collect()
+        numbered.map(|(id, count)| (self.known[id].name.clone(), *count)).collect()
     }
 }
 
@@ -81,8 +129,8 @@ mod tests {
 
     #[test]
     fn names_are_the_engines_and_never_the_clients() {
-        let names = ["get", "client", "client|setinfo"].map(str::to_owned).into_iter().collect();
-        let commands = Commands::new(&names);
+        let table = CommandTable::named(&["get", "client", "client|setinfo"]);
+        let commands = Commands::new(&table, ClusteringPolicy::NoCluster);
         let name = |name: &str, second: &str| commands.name(commands.id(name.as_bytes(), second.as_bytes())).to_owned();
         assert_eq!(name("Get", "key"), "GET");
         assert_eq!(name("client", "SETINFO"), "CLIENT|SETINFO");

@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 use crate::events::{ClosedBy, EventKind};
 
 use super::connections::Connection;
-use super::session::Session;
+use super::session::{Refused, Session};
 use super::sign_in::{self, Handled};
 use super::{Endpoint, Front, replies, requests};
 
@@ -96,6 +96,13 @@ fn lock<'s, 'f>(session: &'s Mutex<Session<'f>>) -> MutexGuard<'s, Session<'f>> 
     session.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// What does not go to the engine as it came.
+enum Held {
+    Credentials(Vec<Vec<u8>>),
+    /// A command that the engine must not run.
+    Refused(Refused),
+}
+
 /// Client to engine. Ends when the client sends nothing more, or the engine takes nothing more.
 async fn requests(
     front: &Front,
@@ -109,15 +116,19 @@ async fn requests(
     // Many clients hang up without TLS's goodbye: whatever ends the stream, the engine is told that nothing more comes.
     while let Ok(1..) = read(&mut client, &mut buffer).await {
         loop {
-            let credentials = {
+            let held = {
                 let mut session = lock(session);
                 scanner.signed_in = session.is_signed_in();
                 loop {
-                    match scanner.next(&buffer) {
+                    match scanner.next(&buffer, |name| session.must_be_checked(name)) {
                         requests::Step::Command { name, second, arguments } => {
                             session.command(&name, &second, arguments);
                         }
-                        requests::Step::Credentials(arguments) => break Some(arguments),
+                        requests::Step::Checked(arguments) => match session.check(&arguments) {
+                            Ok(()) => scanner.release(),
+                            Err(refused) => break Some(Held::Refused(refused)),
+                        },
+                        requests::Step::Credentials(arguments) => break Some(Held::Credentials(arguments)),
                         requests::Step::NeedMore => break None,
                     }
                 }
@@ -128,24 +139,28 @@ async fn requests(
                 buffer.advance(pass);
                 scanner.passed(pass);
             }
-            let Some(arguments) = credentials else { break };
+            let Some(held) = held else { break };
             // Whatever came before has been sent, whatever comes after waits: nothing overtakes a sign-in.
-            let held = scanner.position();
-            buffer.advance(held);
-            scanner.passed(held);
-            scanner.replaced();
-            let replies_are_read = !lock(session).is_blind();
-            let bytes = match sign_in::handle(front, &arguments, replies_are_read) {
-                Handled::Plain(bytes) => {
-                    let second = arguments.get(1).map(Vec::as_slice).unwrap_or_default();
-                    lock(session).command(&arguments[0], second, arguments.len());
-                    bytes
-                }
-                Handled::SignIn(sign_in, bytes) => {
-                    if lock(session).sign_in(sign_in) {
-                        changed.notify_one();
+            let count = scanner.position();
+            buffer.advance(count);
+            scanner.passed(count);
+            scanner.release();
+            let bytes = match held {
+                Held::Refused(refused) => lock(session).refuse(refused),
+                Held::Credentials(arguments) => {
+                    let replies_are_read = !lock(session).is_blind();
+                    match sign_in::handle(front, &arguments, replies_are_read) {
+                        Handled::Plain(bytes) => {
+                            lock(session).command_with(&arguments);
+                            bytes
+                        }
+                        Handled::SignIn(sign_in, bytes) => {
+                            if lock(session).sign_in(sign_in) {
+                                changed.notify_one();
+                            }
+                            bytes
+                        }
                     }
-                    bytes
                 }
             };
             engine.write_all(&bytes).await?;

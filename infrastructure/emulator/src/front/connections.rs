@@ -84,8 +84,8 @@ impl Connection {
     }
 
     /// Who has signed in, as of now.
-    pub(super) fn belongs_to(&self, who: Option<Who>) {
-        self.state().who = who;
+    pub(super) fn belongs_to(&self, who: Who) {
+        self.state().who = Some(who);
     }
 
     fn close(&self, by: ClosedBy) {

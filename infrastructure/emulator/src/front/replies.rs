@@ -33,10 +33,6 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    pub(super) fn is_error(&self) -> bool {
-        matches!(self.line.first(), Some(b'-' | b'!'))
-    }
-
     pub(super) fn is_push(&self) -> bool {
         self.line.first() == Some(&b'>')
     }

@@ -1,5 +1,6 @@
 //! Finds the commands in what a client sends, without copying: everything passes as it is, but an `AUTH` or `HELLO` is held
-//! back whole, so that its token can be checked before the engine sees anything of it.
+//! back whole, so that its token can be checked before the engine sees anything of it, and so is a command whose keys have to
+//! be checked.
 
 /// Longest header line (`*3`, `$10`) that can be right; the engine refuses longer numbers too.
 const LONGEST_HEADER: usize = 32;
@@ -13,6 +14,8 @@ const LONGEST_CREDENTIAL: i64 = 16_384;
 /// The engine's limits for the number of arguments and for one of them (`proto-max-bulk-len`).
 const MOST_ARGUMENTS: i64 = i32::MAX as i64;
 const LONGEST_BULK: i64 = 512 * 1024 * 1024;
+/// A command that is held back for its keys passes unchecked when it gets longer than this: nobody is to fill our memory.
+const LONGEST_CHECKED: usize = 1024 * 1024;
 /// No command has a longer name.
 const LONGEST_NAME: i64 = 64;
 
@@ -30,6 +33,8 @@ pub(super) enum Step {
     },
     /// A whole `AUTH` or `HELLO`: the bytes from [`Scanner::passable`] to [`Scanner::position`], which must not pass.
     Credentials(Vec<Vec<u8>>),
+    /// A whole command to be checked: the same bytes, which pass after [`Scanner::release`].
+    Checked(Vec<Vec<u8>>),
     /// No whole command is left.
     NeedMore,
 }
@@ -48,7 +53,17 @@ pub(super) struct Scanner {
     second: Vec<u8>,
     arguments: i64,
     complete: i64,
-    credentials: Option<Vec<Vec<u8>>>,
+    held: Option<Held>,
+}
+
+/// The arguments of a command that is held back.
+#[derive(Debug)]
+struct Held {
+    arguments: Vec<Vec<u8>>,
+    /// Together, in bytes.
+    size: usize,
+    /// It is an `AUTH` or `HELLO`, not just to be checked.
+    is_credentials: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +92,7 @@ impl Scanner {
             second: Vec::new(),
             arguments: 0,
             complete: 0,
-            credentials: None,
+            held: None,
         }
     }
 
@@ -97,13 +112,14 @@ impl Scanner {
         self.hold = self.hold.map(|hold| hold.saturating_sub(count));
     }
 
-    /// Lets go of the `AUTH` or `HELLO` that was just handed out: it has left the buffer.
-    pub(super) fn replaced(&mut self) {
+    /// Lets go of what was just handed out: it has left the buffer, or it may pass.
+    pub(super) fn release(&mut self) {
         self.hold = None;
     }
 
-    /// The next command in `buffer`, whose front is where the last [`Scanner::passed`] left it.
-    pub(super) fn next(&mut self, buffer: &[u8]) -> Step {
+    /// The next command in `buffer`, whose front is where the last [`Scanner::passed`] left it. Commands whose name `is_checked`
+    /// are held back.
+    pub(super) fn next(&mut self, buffer: &[u8], is_checked: impl Fn(&[u8]) -> bool) -> Step {
         loop {
             let rest = &buffer[self.position..];
             if rest.is_empty() {
@@ -132,7 +148,7 @@ impl Scanner {
                 }
                 State::Start => {
                     self.hold = Some(self.position);
-                    match self.inline(rest) {
+                    match self.inline(rest, &is_checked) {
                         Some(step) => return step,
                         None => continue,
                     }
@@ -143,7 +159,8 @@ impl Scanner {
                         self.position += line;
                         let whole = usize::try_from(length).unwrap_or(0) + 2;
                         let short = length <= LONGEST_NAME && self.complete < 2;
-                        if self.credentials.is_some() || short {
+                        self.let_pass_if_too_long(whole);
+                        if self.held.is_some() || short {
                             self.state = State::Whole(whole);
                         } else {
                             // Too long for a name: the command is none that is held back.
@@ -157,7 +174,7 @@ impl Scanner {
                     if rest.len() < length {
                         return Step::NeedMore;
                     }
-                    self.take(&rest[..length - 2]);
+                    self.take(&rest[..length - 2], &is_checked);
                     self.position += length;
                     if let Some(step) = self.argument_complete() {
                         return step;
@@ -189,21 +206,32 @@ impl Scanner {
     fn may_be_long(&self, length: i64) -> bool {
         (0..=LONGEST_BULK).contains(&length)
             && (self.signed_in || length <= UNAUTHENTICATED_BULK)
-            && (self.credentials.is_none() || length <= LONGEST_CREDENTIAL)
+            && (!self.held.as_ref().is_some_and(|held| held.is_credentials) || length <= LONGEST_CREDENTIAL)
+    }
+
+    fn let_pass_if_too_long(&mut self, next: usize) {
+        if let Some(held) = self.held.take_if(|held| !held.is_credentials && held.size + next > LONGEST_CHECKED) {
+            let mut arguments = held.arguments.into_iter();
+            self.name = arguments.next().unwrap_or_default();
+            self.second = arguments.next().filter(|second| second.len() as i64 <= LONGEST_NAME).unwrap_or_default();
+            self.hold = None;
+        }
     }
 
     fn give_up(&mut self) {
         self.state = State::Broken;
         self.hold = None;
-        self.credentials = None;
+        self.held = None;
     }
 
-    fn take(&mut self, argument: &[u8]) {
-        if let Some(credentials) = &mut self.credentials {
-            credentials.push(argument.to_vec());
+    fn take(&mut self, argument: &[u8], is_checked: &impl Fn(&[u8]) -> bool) {
+        if let Some(held) = &mut self.held {
+            held.size += argument.len();
+            held.arguments.push(argument.to_vec());
         } else if self.complete == 0 {
-            if is_held_back(argument) {
-                self.credentials = Some(vec![argument.to_vec()]);
+            let is_credentials = is_held_back(argument);
+            if is_credentials || is_checked(argument) {
+                self.held = Some(Held { arguments: vec![argument.to_vec()], size: argument.len(), is_credentials });
             } else {
                 self.hold = None;
                 self.name.extend_from_slice(argument);
@@ -220,8 +248,9 @@ impl Scanner {
             return None;
         }
         self.state = State::Start;
-        Some(match self.credentials.take() {
-            Some(credentials) => Step::Credentials(credentials),
+        Some(match self.held.take() {
+            Some(Held { arguments, is_credentials: true, .. }) => Step::Credentials(arguments),
+            Some(Held { arguments, .. }) => Step::Checked(arguments),
             None => Step::Command {
                 name: std::mem::take(&mut self.name),
                 second: std::mem::take(&mut self.second),
@@ -231,7 +260,7 @@ impl Scanner {
     }
 
     /// A command without RESP, as a person types it. `None`: nothing to tell, go on.
-    fn inline(&mut self, rest: &[u8]) -> Option<Step> {
+    fn inline(&mut self, rest: &[u8], is_checked: &impl Fn(&[u8]) -> bool) -> Option<Step> {
         let Some(end) = memchr::memchr(b'\n', rest) else {
             if rest.len() > LONGEST_INLINE {
                 self.give_up();
@@ -247,6 +276,9 @@ impl Scanner {
         self.position += end + 1;
         if arguments.first().is_some_and(|name| is_held_back(name)) {
             return Some(Step::Credentials(arguments));
+        }
+        if arguments.first().is_some_and(|name| is_checked(name)) {
+            return Some(Step::Checked(arguments));
         }
         self.hold = None;
         let count = arguments.len();
@@ -357,14 +389,19 @@ mod tests {
     use super::*;
 
     /// Runs a whole conversation through the scanner in pieces of `size` bytes; gives what passed and what was found.
+    /// Commands called MSETNX are checked, and all of them may pass.
     fn run(input: &[u8], size: usize, signed_in: bool) -> (Vec<u8>, Vec<Step>) {
+        let is_checked = |name: &[u8]| name.eq_ignore_ascii_case(b"msetnx");
         let mut scanner = Scanner::new();
         scanner.signed_in = signed_in;
         let (mut buffer, mut passed, mut found) = (Vec::new(), Vec::new(), Vec::new());
         for piece in input.chunks(size) {
             buffer.extend_from_slice(piece);
             loop {
-                let step = scanner.next(&buffer);
+                let step = scanner.next(&buffer, is_checked);
+                if matches!(step, Step::Checked(_)) {
+                    scanner.release();
+                }
                 let is_credentials = matches!(step, Step::Credentials(_));
                 let pass = scanner.passable();
                 passed.extend(buffer.drain(..pass));
@@ -373,7 +410,7 @@ mod tests {
                     let held = scanner.position();
                     buffer.drain(..held);
                     scanner.passed(held);
-                    scanner.replaced();
+                    scanner.release();
                 }
                 match step {
                     Step::NeedMore => break,
@@ -447,7 +484,27 @@ mod tests {
         let mut scanner = Scanner::new();
         scanner.signed_in = true;
         let start = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$300000\r\nxxxxxxxx";
-        assert_eq!(scanner.next(start), Step::NeedMore);
+        assert_eq!(scanner.next(start, |_| false), Step::NeedMore);
         assert_eq!(scanner.passable(), start.len());
+    }
+
+    #[test]
+    fn a_checked_command_is_held_until_it_is_whole_wherever_the_stream_is_cut() {
+        let input = b"*3\r\n$6\r\nmsetnx\r\n$1\r\nk\r\n$1\r\nv\r\nMSETNX a b\r\n*1\r\n$4\r\nPING\r\n";
+        let words = |line: &str| Step::Checked(line.split(' ').map(|word| word.as_bytes().to_vec()).collect());
+        for size in 1..=input.len() {
+            let (passed, found) = run(input, size, true);
+            assert_eq!(String::from_utf8_lossy(&passed), String::from_utf8_lossy(input), "pieces of {size}");
+            assert_eq!(found, [words("msetnx k v"), words("MSETNX a b"), command("PING", "", 1)], "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_checked_command_that_gets_too_long_passes() {
+        let long = "x".repeat(LONGEST_CHECKED);
+        let input = format!("*3\r\n$6\r\nMSETNX\r\n$1\r\nk\r\n${}\r\n{long}\r\n*1\r\n$4\r\nPING\r\n", long.len());
+        let (passed, found) = run(input.as_bytes(), 65_536, true);
+        assert_eq!(passed.len(), input.len());
+        assert_eq!(found, [command("MSETNX", "k", 3), command("PING", "", 1)]);
     }
 }

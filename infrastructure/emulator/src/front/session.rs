@@ -13,6 +13,7 @@ use super::commands::{CommandId, Counts};
 use super::connections::{Connection, Who};
 use super::replies::Reply;
 use super::sign_in::{SignIn, Verdict};
+use super::slots::Transaction;
 
 /// Error replies are told one by one up to this number a connection, then only counted.
 const ERRORS_TOLD: u64 = 100;
@@ -31,6 +32,9 @@ pub(super) struct Session<'a> {
     subscriptions: i64,
     /// Sign-ins inside MULTI, waiting for EXEC.
     queued: Vec<Waiting>,
+    /// Only followed where keys have to be of one slot.
+    transaction: Transaction,
+    last_active: Instant,
     current: Option<Current>,
     sign_ins: u32,
 }
@@ -46,14 +50,23 @@ struct Pending {
     kind: Kind,
 }
 
+/// A command that the engine must not run, and the line to answer with.
+pub(super) struct Refused {
+    command: CommandId,
+    line: String,
+}
+
 enum Kind {
     Plain,
     /// So many confirmations are still to come.
     Subscribe(usize),
     Exec,
-    /// DISCARD, RESET: what was queued is gone.
+    /// What was queued is gone.
     Discard,
-    Reset,
+    /// Nobody may use it on Azure. As the client wrote it, or of a container its subcommand.
+    Blocked(Vec<u8>),
+    /// The engine gets something unknown in its place, and the client this line.
+    Replaced(String),
     /// CLIENT REPLY: from here on there may be no replies.
     ReplyMode,
     SignIn(Waiting),
@@ -71,11 +84,13 @@ impl<'a> Session<'a> {
             connection,
             opened: Instant::now(),
             pending: VecDeque::new(),
-            blind: !front.limits.counts_replies,
+            blind: !front.limits.counts_replies && !front.checks_slots(),
             counts: Counts::default(),
             errors: 0,
             subscriptions: 0,
             queued: Vec::new(),
+            transaction: Transaction::default(),
+            last_active: Instant::now(),
             current: None,
             sign_ins: 0,
         }
@@ -90,10 +105,55 @@ impl<'a> Session<'a> {
         self.blind
     }
 
+    /// Whether a command of that name must be seen whole.
+    pub(super) fn must_be_checked(&self, name: &[u8]) -> bool {
+        is_reset(name)
+            || self.front.checks_slots() && self.front.commands.must_be_checked(name, self.transaction.is_open())
+    }
+
+    /// Whether a command may run, as far as the engine would not refuse it itself. If so it has been sent.
+    pub(super) fn check(&mut self, arguments: &[Vec<u8>]) -> Result<(), Refused> {
+        let name = &arguments[0];
+        let second = arguments.get(1).map(Vec::as_slice).unwrap_or_default();
+        let command = self.front.commands.id(name, second);
+        let checked = match is_reset(name) {
+            true => Err(azure::blocked(self.front.cache.policy, "reset", name)),
+            false => self.transaction.check(self.front.commands.keys(command), arguments),
+        };
+        match checked {
+            Ok(()) => {
+                self.command_with(arguments);
+                Ok(())
+            }
+            Err(line) => Err(Refused { command, line }),
+        }
+    }
+
+    /// Answers a command in the engine's place, in its turn: gives what the engine is sent.
+    pub(super) fn refuse(&mut self, refused: Refused) -> Vec<u8> {
+        self.last_active = Instant::now();
+        self.counts.add(refused.command);
+        if !self.blind {
+            self.pending.push_back(Pending { command: refused.command, kind: Kind::Replaced(refused.line) });
+        }
+        // No engine knows it, whoever asks, and it spoils a transaction as any unknown command does.
+        b"*1\r\n$20\r\nAMR-EMULATOR.REFUSED\r\n".to_vec()
+    }
+
+    /// The client sent the command with these arguments.
+    pub(super) fn command_with(&mut self, arguments: &[Vec<u8>]) {
+        let second = arguments.get(1).map(Vec::as_slice).unwrap_or_default();
+        self.command(&arguments[0], second, arguments.len());
+    }
+
     /// The client sent a command.
     pub(super) fn command(&mut self, name: &[u8], second: &[u8], arguments: usize) {
         let command = self.front.commands.id(name, second);
         self.counts.add(command);
+        self.last_active = Instant::now();
+        if self.front.checks_slots() {
+            self.transaction.command(name);
+        }
         if self.blind {
             return;
         }
@@ -105,8 +165,11 @@ impl<'a> Session<'a> {
             }
             4 if is(b"exec") => Kind::Exec,
             7 if is(b"discard") => Kind::Discard,
-            5 if is(b"reset") => Kind::Reset,
             6 if is(b"client") && second.eq_ignore_ascii_case(b"reply") => Kind::ReplyMode,
+            _ if self.front.commands.is_blocked(command) => {
+                let is_subcommand = self.front.commands.name(command).contains('|');
+                Kind::Blocked(if is_subcommand { second } else { name }.to_vec())
+            }
             _ => Kind::Plain,
         };
         self.pending.push_back(Pending { command, kind });
@@ -131,7 +194,8 @@ impl<'a> Session<'a> {
     pub(super) fn sign_in(&mut self, sign_in: Box<SignIn>) -> bool {
         let command = self.front.commands.id(sign_in.command.as_bytes(), b"");
         self.counts.add(command);
-        let waiting = Waiting { sign_in, sent: Instant::now() };
+        self.last_active = Instant::now();
+        let waiting = Waiting { sign_in, sent: self.last_active };
         if self.blind {
             return self.settle(waiting, b"");
         }
@@ -149,36 +213,44 @@ impl<'a> Session<'a> {
             Verdict::Refused { nonce, .. } => line.windows(nonce.len()).any(|window| window == nonce.as_bytes()),
             Verdict::Accepted(_) | Verdict::AccessKey => false,
         };
-        let head = self.pending.front();
-        if let Some(Pending { kind: Kind::SignIn(waiting), .. }) = head {
-            if refused(waiting) {
-                return Some(azure::WRONGPASS.as_bytes().to_vec());
+        let replacement = match self.pending.front() {
+            Some(Pending { kind: Kind::SignIn(waiting), .. }) => {
+                // Those have events of their own.
+                if refused(waiting) || line.starts_with(b"-WRONGPASS") {
+                    // The second: its assignment went away on the way, and the engine's text is not Azure's.
+                    return Some(azure::WRONGPASS.as_bytes().to_vec());
+                }
+                // The engine complains of the HELLO that took the place of an AUTH.
+                if matches!(waiting.sign_in.verdict, Verdict::Refused { .. }) && waiting.sign_in.command == "AUTH" {
+                    return Some(String::from_utf8_lossy(line).replace("'hello'", "'auth'").into_bytes());
+                }
+                return None;
             }
-            // Its assignment went away on the way: the engine's text is not Azure's.
-            if line.starts_with(b"-WRONGPASS") {
-                return Some(azure::WRONGPASS.as_bytes().to_vec());
+            _ if self.queued.iter().any(refused) => return Some(azure::WRONGPASS.as_bytes().to_vec()),
+            Some(Pending { kind: Kind::Replaced(line), .. }) => Some(line.clone()),
+            Some(Pending { kind: Kind::Blocked(sent), command }) => {
+                let name = self.front.commands.name(*command).to_ascii_lowercase();
+                Some(azure::blocked(self.front.cache.policy, &name, sent))
             }
-            // The engine complains of the HELLO that took the place of an AUTH.
-            if matches!(waiting.sign_in.verdict, Verdict::Refused { .. }) && waiting.sign_in.command == "AUTH" {
-                return Some(String::from_utf8_lossy(line).replace("'hello'", "'auth'").into_bytes());
-            }
-            return None;
-        }
-        if self.queued.iter().any(refused) {
-            return Some(azure::WRONGPASS.as_bytes().to_vec());
-        }
+            _ if line.starts_with(b"-ERR SELECT is not allowed") => Some(azure::ONLY_DATABASE_0.to_owned()),
+            _ => None,
+        };
+        let replacement = replacement.map(String::into_bytes);
         if self.errors <= ERRORS_TOLD {
+            let head = self.pending.front();
             let command = head.map_or("UNKNOWN", |pending| self.front.commands.name(pending.command)).to_owned();
+            let line = replacement.as_deref().unwrap_or(line);
             let error = line.strip_prefix(b"-").unwrap_or(line);
             let error: Vec<u8> = error.iter().copied().take_while(|byte| byte.is_ascii_uppercase()).take(32).collect();
             let error = String::from_utf8_lossy(&error).into_owned();
             self.front.log.record(EventKind::ErrorReply { connection: self.connection.number, command, error });
         }
-        None
+        replacement
     }
 
     /// A whole reply is on its way to the client. True if the time that is left has changed.
     pub(super) fn reply(&mut self, reply: &Reply) -> bool {
+        self.last_active = Instant::now();
         if self.blind {
             return false;
         }
@@ -211,7 +283,7 @@ impl<'a> Session<'a> {
 
     fn answered_by(&mut self, pending: Pending, reply: &Reply) -> bool {
         match pending.kind {
-            Kind::Plain | Kind::Subscribe(_) | Kind::ReplyMode => false,
+            Kind::Plain | Kind::Subscribe(_) | Kind::ReplyMode | Kind::Blocked(_) | Kind::Replaced(_) => false,
             Kind::SignIn(waiting) if reply.line.starts_with(b"+QUEUED") => {
                 self.queued.push(waiting);
                 false
@@ -230,17 +302,6 @@ impl<'a> Session<'a> {
             Kind::Discard => {
                 self.queued.clear();
                 false
-            }
-            Kind::Reset => {
-                if reply.is_error() {
-                    return false;
-                }
-                self.queued.clear();
-                self.subscriptions = 0;
-                self.current = None;
-                self.connection.belongs_to(None);
-                self.opened = Instant::now();
-                true
             }
         }
     }
@@ -281,7 +342,7 @@ impl<'a> Session<'a> {
                 let (command, nth) = (command.to_owned(), self.sign_ins);
                 let kind = EventKind::AccessKeyAccepted { connection, command, nth, exchange: exchange(reply) };
                 self.front.log.record(kind);
-                self.connection.belongs_to(Some(Who::AccessKey));
+                self.connection.belongs_to(Who::AccessKey);
                 self.current = Some(Current::AccessKey);
                 true
             }
@@ -318,7 +379,7 @@ impl<'a> Session<'a> {
                 };
                 self.front.log.record(kind);
                 let who = Who::Principal { object_id: token.object_id, identity: token.identity.clone() };
-                self.connection.belongs_to(Some(who));
+                self.connection.belongs_to(who);
                 self.current = Some(Current::Token(token));
                 true
             }
@@ -327,14 +388,16 @@ impl<'a> Session<'a> {
 
     /// How long the connection may stay as it is, and what to say when that time is over.
     pub(super) fn time_left(&self) -> (Duration, ClosedBy) {
+        let limits = &self.front.limits;
+        let until_idle = limits.idle_time.saturating_sub(self.last_active.elapsed());
         match &self.current {
-            // For ever, as far as the clock goes.
-            Some(Current::AccessKey) => (Duration::MAX, ClosedBy::Expiry),
             Some(Current::Token(token)) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                (Duration::from_secs(token.expires).saturating_sub(now), ClosedBy::Expiry)
+                let until_expiry = Duration::from_secs(token.expires).saturating_sub(now);
+                if until_expiry <= until_idle { (until_expiry, ClosedBy::Expiry) } else { (until_idle, ClosedBy::Idle) }
             }
-            None => (self.front.limits.sign_in_time.saturating_sub(self.opened.elapsed()), ClosedBy::NoSignIn),
+            Some(Current::AccessKey) => (until_idle, ClosedBy::Idle),
+            None => (limits.sign_in_time.saturating_sub(self.opened.elapsed()), ClosedBy::NoSignIn),
         }
     }
 
@@ -356,4 +419,9 @@ impl<'a> Session<'a> {
             unanswered: (!self.blind).then_some(self.pending.len() as u64),
         });
     }
+}
+
+/// Azure does not know RESET, and no ACL can take it from a user.
+fn is_reset(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"reset")
 }

@@ -41,7 +41,20 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(emulator: &Emulator) -> Self {
-        Client { stream: tls(emulator, emulator.redis_port()), read: Vec::new() }
+        Self::connect_to(emulator, emulator.redis_port())
+    }
+
+    /// To another port of the cache, by the name that the certificate is for.
+    pub(crate) fn connect_to(emulator: &Emulator, port: u16) -> Self {
+        Client { stream: tls(emulator, port), read: Vec::new() }
+    }
+
+    /// Connects and signs in.
+    pub(crate) fn signed_in(emulator: &Emulator, port: u16, identity: &str) -> Self {
+        let (object_id, token) = token_of(emulator, identity);
+        let mut client = Self::connect_to(emulator, port);
+        assert_eq!(client.sign_in(&object_id, &token), "+OK");
+        client
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -60,6 +73,21 @@ impl Client {
         let length = self.command(arguments);
         assert!(length.starts_with('$'), "{arguments:?}: {length}");
         self.line()
+    }
+
+    /// The same for a text of several lines.
+    pub(crate) fn text(&mut self, arguments: &[&str]) -> String {
+        let header = self.command(arguments);
+        let length = header.strip_prefix(['$', '=']).and_then(|length| length.parse::<usize>().ok());
+        let length = length.unwrap_or_else(|| panic!("{arguments:?}: {header}"));
+        while self.read.len() < length + 2 {
+            let mut buffer = [0; 16 * 1024];
+            let count = self.stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "the connection was closed");
+            self.read.extend_from_slice(&buffer[..count]);
+        }
+        let text = self.read.drain(..length + 2).take(length).collect();
+        String::from_utf8(text).unwrap()
     }
 
     /// Signs in.
