@@ -40,10 +40,17 @@ fn sentence(kind: &str, event: &Value) -> String {
                 escape(&text(exchange, "status"))
             )
         }
-        "connection-opened" => match event.get("server_name") {
-            Some(_) => format!("{connection} opened over {} to {}", plain("tls"), code("server_name")),
-            None => format!("{connection} opened over {}", plain("tls")),
-        },
+        "connection-opened" => {
+            let shard = match event.get("shard") {
+                Some(_) => format!(", shard {}", plain("shard")),
+                None => String::new(),
+            };
+            match event.get("server_name") {
+                Some(_) => format!("{connection} opened over {} to {}{shard}", plain("tls"), code("server_name")),
+                None => format!("{connection} opened over {}{shard}", plain("tls")),
+            }
+        }
+        "access-key-accepted" => format!("{connection} signed in with an access key by {}", plain("command")),
         "tls-failed" => format!("TLS with {} failed: {}", service(event), plain("why")),
         "sign-in-accepted" => {
             let again = match (text(event, "renewal").as_str(), text(event, "nth").as_str()) {
@@ -77,6 +84,9 @@ fn flow(event: &Value) -> String {
     match text(event, "flow").as_str() {
         "managed-identity" => "the managed identity endpoint".to_owned(),
         "client-secret" => "Entra ID, for a client secret".to_owned(),
+        "client-certificate" => "Entra ID, for an assertion signed with a certificate".to_owned(),
+        "federated-credential" => "Entra ID, for a token of another issuer".to_owned(),
+        "azure-cli" => "the Azure CLI, for a person".to_owned(),
         other => escape(&other.replace('-', " ")),
     }
 }
@@ -96,6 +106,10 @@ fn closed_by(event: &Value) -> String {
         "expiry" => "when its token ran out".to_owned(),
         "no-sign-in" => "because it did not sign in in time".to_owned(),
         "server" => "by the server".to_owned(),
+        "idle" => "because it was idle for too long".to_owned(),
+        "assignment-removed" => "because its assignment was removed".to_owned(),
+        "access-keys-off" => "because access keys were switched off".to_owned(),
+        "failover" => "because its shard failed over".to_owned(),
         "shutdown" => "when the emulator stopped".to_owned(),
         other => format!("by {}", escape(other)),
     }

@@ -275,11 +275,19 @@ impl Pages<'_> {
             write!(
                 html,
                 "<div class=\"listing-label\">What it printed \
-                 <span class=\"listing-command\">{}</span></div>\n\n{}\n\
-                 <details class=\"listing-saw\"><summary>What the emulator saw</summary>\n<ol>\n",
+                 <span class=\"listing-command\">{}</span></div>\n\n{}\n",
                 escape(&recording.command),
                 output("listing-output", &recording.output),
             )?;
+            if !recording.answers.is_empty() {
+                write!(
+                    html,
+                    "<div class=\"listing-label\">What it answered <span class=\"listing-command\">GET /</span></div>\
+                     \n\n{}\n",
+                    output("listing-output", &recording.answers),
+                )?;
+            }
+            html.push_str("<details class=\"listing-saw\"><summary>What the emulator saw</summary>\n<ol>\n");
             for event in &recording.events {
                 writeln!(html, "{}", events::item(event))?;
             }

@@ -34,6 +34,9 @@ pub struct Recording {
     pub exit: i32,
     /// Standard output, line by line.
     pub output: Vec<String>,
+    /// What a server answered, each different answer once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<String>,
     /// The emulator's event log.
     pub events: Vec<Value>,
     /// What it ran with: compiler or interpreter, and the dependencies.

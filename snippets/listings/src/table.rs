@@ -63,7 +63,11 @@ pub struct Scenario {
     pub kind: Kind,
     #[serde(default)]
     pub tier: Tier,
+    /// The runner runs each listing once under each; the first is recorded.
     pub policies: Vec<Policy>,
+    /// What happens on several connections at once has no order, so it is recorded as a set.
+    #[serde(default)]
+    pub concurrent: bool,
     /// Of the tokens that the emulator issues; its own default when absent.
     #[serde(default, deserialize_with = "seconds")]
     pub lifetime: Option<Duration>,
@@ -79,7 +83,7 @@ pub enum Kind {
     /// Does its work and leaves.
     #[default]
     Program,
-    /// Serves until it is told to leave.
+    /// Serves HTTP at the port that `PORT` names, until it is told to leave. The runner asks it for `/` again and again.
     Server,
 }
 
@@ -94,7 +98,7 @@ pub enum Tier {
 }
 
 /// The clustering policy of the Azure Managed Redis instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
     EnterpriseCluster,
@@ -124,6 +128,41 @@ pub struct Expect {
     /// Each must match a line of the standard output.
     #[serde(default)]
     pub prints: Vec<Pattern>,
+    /// Each answer of a server must match one.
+    #[serde(default)]
+    pub answers: Vec<Pattern>,
+    /// Shards that must have been signed in to, each at its own address.
+    #[serde(default)]
+    pub shards: u64,
+    /// Whether the client may ask Entra ID about itself, its discovery documents and keys.
+    #[serde(default)]
+    pub discovery: bool,
+}
+
+/// What a listing is expected to do otherwise than its scenario says.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ExpectChange {
+    tokens: Option<Vec<ExpectedTokens>>,
+    connections: Option<CountRange>,
+    sign_ins: Option<Vec<ExpectedSignIns>>,
+    commands: Option<Vec<String>>,
+    prints: Option<Vec<Pattern>>,
+    discovery: Option<bool>,
+}
+
+impl ExpectChange {
+    fn of(&self, expect: &Expect) -> Expect {
+        let mut changed = expect.clone();
+        let ExpectChange { tokens, connections, sign_ins, commands, prints, discovery } = self.clone();
+        changed.tokens = tokens.unwrap_or(changed.tokens);
+        changed.connections = connections.unwrap_or(changed.connections);
+        changed.sign_ins = sign_ins.unwrap_or(changed.sign_ins);
+        changed.commands = commands.unwrap_or(changed.commands);
+        changed.prints = prints.unwrap_or(changed.prints);
+        changed.discovery = discovery.unwrap_or(changed.discovery);
+        changed
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -166,6 +205,16 @@ pub struct Listing {
     #[serde(default)]
     pub masks: Vec<Mask>,
     pub impossible: Option<Impossible>,
+    /// Instead of the scenario's.
+    tier: Option<Tier>,
+    /// How its environment differs from the identity's.
+    #[serde(default)]
+    pub environment: EnvironmentChange,
+    /// The client knows Entra ID's host by heart: the emulator's proxy answers for it.
+    #[serde(default)]
+    pub proxy: bool,
+    #[serde(default)]
+    expect: ExpectChange,
     /// The stack's folder, for `files`.
     #[serde(skip)]
     pub directory: PathBuf,
@@ -466,6 +515,17 @@ impl Table {
         self.mistakes.iter().find(|mistake| mistake.id == id)
     }
 
+    /// What the emulator must see of a listing: what its scenario says, changed as the listing says.
+    pub fn expect(&self, listing: &Listing) -> Option<Expect> {
+        Some(listing.expect.of(&self.scenario(&listing.scenario)?.expect))
+    }
+
+    /// How long a listing takes.
+    pub fn tier(&self, listing: &Listing) -> Tier {
+        let of_scenario = self.scenario(&listing.scenario).map(|scenario| scenario.tier);
+        listing.tier.or(of_scenario).unwrap_or_default()
+    }
+
     /// The listings of a scenario in the order of their stacks, which is the order of the tabs.
     pub fn listings_of(&self, scenario: &str) -> Vec<&Listing> {
         let place = |listing: &&Listing| self.stacks.iter().position(|stack| stack.id == listing.stack);
@@ -494,7 +554,17 @@ impl Table {
                     scenario.id
                 ));
             }
-            check_stop(&format!("scenario `{}`", scenario.id), scenario.stop_after.as_ref(), faults);
+            let what = format!("scenario `{}`", scenario.id);
+            check_stop(&what, scenario.stop_after.as_ref(), faults);
+            if scenario.kind == Kind::Server && (scenario.stop_after.is_none() || scenario.expect.answers.is_empty()) {
+                faults.push(format!(
+                    "{what} is of a server, which needs `stop-after`, because it never leaves by itself, and \
+                     `answers`, because that is what it is for"
+                ));
+            }
+            if scenario.kind == Kind::Program && !scenario.expect.answers.is_empty() {
+                faults.push(format!("{what} has `answers`, which only `kind = \"server\"` gives"));
+            }
         }
     }
 

@@ -44,8 +44,10 @@ pub fn run(root: &Path, id: &str, show_environment: bool) -> Result<ExitStatus> 
         let known: Vec<_> = table.listings.iter().map(Listing::id).collect();
         bail!("there is no listing `{id}`; there are {}", known.join(", "));
     };
-    let wanted: Vec<_> =
-        verifications(&table, false).into_iter().filter(|it| it.kind() == "listing" && it.name(&table) == id).collect();
+    let wanted: Vec<_> = verifications(&table, false)
+        .into_iter()
+        .filter(|it| it.listing(&table).is_some_and(|of| of.id() == id))
+        .collect();
     let verifier = Verifier::prepare(table, &wanted, None)?;
     let program = verifier.program(&listing)?;
     let situation = situation(verifier.scenario(&listing)?, &listing);
@@ -75,9 +77,10 @@ pub fn run(root: &Path, id: &str, show_environment: bool) -> Result<ExitStatus> 
 /// nothing when everything is renewed. `ids` are of listings, scenarios or mistakes.
 pub fn record(root: &Path, ids: &[String]) -> Result<()> {
     let table = Table::load(root)?;
-    let all: Vec<_> =
-        verifications(&table, false).into_iter().filter(|it| matches!(it.kind(), "listing" | "mistake")).collect();
-    let names: BTreeMap<String, Verification> = all.iter().map(|it| (it.name(&table), *it)).collect();
+    let recorded = |it: &Verification| it.kind() == "mistake" || it.is_recorded(&table);
+    let all: Vec<_> = verifications(&table, false).into_iter().filter(recorded).collect();
+    let name = |it: &Verification| it.listing(&table).map_or_else(|| it.name(&table), |listing| listing.id());
+    let names: BTreeMap<String, Verification> = all.iter().map(|it| (name(it), *it)).collect();
     let named = |id: &String| -> Vec<Verification> {
         let of_scenario = format!("{id}/");
         names.iter().filter(|(name, _)| *name == id || name.starts_with(&of_scenario)).map(|(_, it)| *it).collect()
@@ -104,7 +107,8 @@ pub fn record(root: &Path, ids: &[String]) -> Result<()> {
                 loop {
                     let next = waiting.lock().expect("no recording panics").pop_front();
                     let Some(it) = next else { break };
-                    let name = it.name(verifier.table());
+                    let table = verifier.table();
+                    let name = it.listing(table).map_or_else(|| it.name(table), |listing| listing.id());
                     match renew(&verifier, &it, &name) {
                         Ok(true) => println!("{name}: renewed"),
                         Ok(false) => println!("{name}: unchanged"),
@@ -139,7 +143,7 @@ fn renew(verifier: &Verifier, it: &Verification, name: &str) -> Result<bool> {
         let listing = table.listing(name).context("the listing is gone")?;
         path = Recording::path(&table.root, listing);
         before = fs::read(&path).ok();
-        verifier.fresh_recording(listing)?.write(&table.root, listing)?;
+        verifier.fresh_recording(listing, None)?.write(&table.root, listing)?;
     } else {
         let mistake = table.mistake(name).context("the mistake is gone")?;
         path = ErrorCapture::path(&table.root, mistake);

@@ -71,6 +71,8 @@ pub(crate) enum Complaint {
     CommandMissing(String),
     /// A line that has to be printed was not.
     NotPrinted(String),
+    /// A visitor of the server was not served.
+    Answer(String),
     /// The program went on with a server that it must not trust.
     Trusted(String),
 }
@@ -92,6 +94,7 @@ impl fmt::Display for Complaint {
             | Complaint::OtherPrincipal(text)
             | Complaint::ForeignToken(text)
             | Complaint::Unexpected(text)
+            | Complaint::Answer(text)
             | Complaint::Trusted(text) => out.write_str(text),
         }
     }
@@ -113,12 +116,41 @@ pub(crate) fn judge(expect: &Expect, run: &Run) -> Vec<Complaint> {
         ))),
         Ending::Ended => complaints.push(Complaint::Ending("the program was ended".to_string())),
     }
+    judge_visits(expect, run, &mut complaints);
     for pattern in &expect.prints {
         if !run.printed.stdout.lines().any(|line| pattern.is_match(line)) {
             complaints.push(Complaint::NotPrinted(pattern.as_str().to_string()));
         }
     }
     complaints
+}
+
+/// A server has to answer every visit, and rightly.
+fn judge_visits(expect: &Expect, run: &Run, complaints: &mut Vec<Complaint>) {
+    if expect.answers.is_empty() {
+        return;
+    }
+    if run.visits.is_empty() {
+        complaints.push(Complaint::Answer("it never listened at the port that PORT names".to_string()));
+    }
+    for visit in &run.visits {
+        match visit {
+            Ok(visit) if visit.status == 200 && expect.answers.iter().any(|it| it.is_match(&visit.body)) => {}
+            Ok(visit) => complaints
+                .push(Complaint::Answer(format!("it answered GET / with {} and `{}`", visit.status, visit.body))),
+            Err(error) => complaints.push(Complaint::Answer(format!("it did not answer GET /: {error}"))),
+        }
+    }
+    let answers = complaints.iter().filter(|it| matches!(it, Complaint::Answer(_))).count();
+    const TOLD: usize = 3;
+    if answers > TOLD {
+        let mut told = 0;
+        complaints.retain(|it| {
+            told += usize::from(matches!(it, Complaint::Answer(_)));
+            !matches!(it, Complaint::Answer(_)) || told <= TOLD
+        });
+        complaints.push(Complaint::Answer(format!("and {} more of {} visits", answers - TOLD, run.visits.len())));
+    }
 }
 
 /// What is wrong with a run against a server with a certificate that nobody should trust. The program must stop before
@@ -170,6 +202,9 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
     // Identity and number of connection → sign-ins with a new token after the first.
     let mut signed_in: BTreeMap<(&str, u64), u64> = BTreeMap::new();
     let mut ran: BTreeMap<&str, u64> = BTreeMap::new();
+    // Connection and the shard whose address it was made to; shards that were signed in to.
+    let mut shard_of: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut shards: BTreeSet<usize> = BTreeSet::new();
 
     for event in events {
         match &event.kind {
@@ -184,7 +219,12 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
                 }
                 *issued_to.entry((identity.clone(), flow)).or_default() += 1;
             }
-            EventKind::ConnectionOpened { .. } => connections += 1,
+            EventKind::ConnectionOpened { connection, shard, .. } => {
+                connections += 1;
+                shard_of.extend(shard.map(|shard| (*connection, shard)));
+            }
+            EventKind::HttpRequest { service: Service::Entra, exchange }
+                if expect.discovery && exchange.status == 200 => {}
             EventKind::SignInAccepted { connection, identity, token, renewal, .. } => {
                 if !expect.sign_ins.iter().any(|it| &it.identity == identity) {
                     complaints.push(Complaint::OtherPrincipal(format!(
@@ -199,6 +239,7 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
                 // A repeated sign-in with the token that the connection has already changes nothing. redis-rs does so
                 // right after it connects.
                 *signed_in.entry((identity.as_str(), *connection)).or_default() += u64::from(*renewal);
+                shards.extend(shard_of.get(connection));
             }
             EventKind::ErrorReply { command, error, .. } => {
                 if tolerated(command, error).is_none() {
@@ -253,6 +294,10 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
                 *renewals,
             );
         }
+    }
+    if expect.shards > 0 {
+        let all = CountRange { min: expect.shards, max: Some(expect.shards) };
+        count("shards that were signed in to at their own address".to_string(), all, shards.len() as u64);
     }
     for command in &expect.commands {
         if !ran.keys().any(|name| name.eq_ignore_ascii_case(command)) {

@@ -14,6 +14,7 @@ mod run;
 mod serve;
 mod stack;
 mod verify;
+mod visits;
 mod warm_up;
 
 pub use book::build;

@@ -134,6 +134,35 @@ impl<'a> Masks<'a> {
     }
 }
 
+/// The event log of a program that does several things at once: what happened, each thing once. Which connection, which token
+/// and how often is chance.
+impl Masks<'_> {
+    pub(crate) fn event_set(&self, events: &[Event]) -> Vec<Value> {
+        let mut set: Vec<Value> = Vec::new();
+        for mut value in self.events(events, false) {
+            let Some(members) = value.as_object_mut() else { continue };
+            for (name, mask) in [("connection", "<connection>"), ("token", "<token>"), ("nth", "<nth>")] {
+                if let Some(member) = members.get_mut(name) {
+                    *member = json!(mask);
+                }
+            }
+            // How often each connection of a pool was used is chance, and so is which it was.
+            members.remove("commands");
+            members.remove("exchange");
+            if !set.contains(&value) {
+                set.push(value);
+            }
+        }
+        let place = |event: &Value| {
+            const ORDER: &[&str] = &["token-issued", "connection-opened", "sign-in-accepted", "connection-closed"];
+            let kind = event.get("event").and_then(Value::as_str).unwrap_or_default();
+            ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
+        };
+        set.sort_by_cached_key(|event| (place(event), event.to_string()));
+        set
+    }
+}
+
 /// Sign-ins have events of their own, and their repetition is chance; the number of other commands is where a program
 /// runs until it is stopped.
 fn commands(closed: &mut Value, counted: bool) {
@@ -196,6 +225,22 @@ mod tests {
             closed(1, &["PING"]),
         ]);
         assert_eq!(token_first, connection_first);
+    }
+
+    #[test]
+    fn of_what_happens_at_once_each_thing_is_recorded_once() {
+        let run = |connections: &[u64]| {
+            let mut events = vec![issued("user", "uti-a")];
+            for connection in connections {
+                events.push(opened(*connection));
+                events.push(signed_in("user", *connection, "uti-a", 1, false));
+            }
+            events.extend(connections.iter().map(|connection| closed(*connection, &["GET"])));
+            let events = judge::events::log(&events);
+            Masks::new(&events, &[]).event_set(&events)
+        };
+        assert_eq!(run(&[1, 2, 3]), run(&[2, 1]));
+        assert_eq!(run(&[1, 2]).len(), 4);
     }
 
     #[test]

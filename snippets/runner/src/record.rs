@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use azure_managed_redis_emulator::Event;
 use listings::{
-    ErrorCapture, Listing, Mistake, Recording, StopAfter, Table, canonical_text, hash_sources, mistake_sources,
+    ErrorCapture, Listing, Mistake, Recording, Scenario, Table, canonical_text, hash_sources, mistake_sources,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -19,12 +19,7 @@ use crate::stack::Ready;
 /// How many lines of the emulator's log a capture holds. A mistake that repeats itself would fill pages.
 const LOG_LINES: usize = 5;
 
-pub(crate) fn recording(
-    listing: &Listing,
-    stop_after: Option<&StopAfter>,
-    stack: &dyn Ready,
-    run: &Run,
-) -> Result<Recording> {
+pub(crate) fn recording(listing: &Listing, scenario: &Scenario, stack: &dyn Ready, run: &Run) -> Result<Recording> {
     let masks = Masks::new(&run.events, &listing.masks);
     let shown = listing.shown_file().context("the listing has no file")?;
     Ok(Recording {
@@ -36,10 +31,26 @@ pub(crate) fn recording(
         verdict: "passed".to_string(),
         exit: exit(run),
         output: masks.lines(&run.printed.stdout),
-        events: masks.events(&run.events, stop_after.is_none()),
+        answers: answers(run, &masks),
+        events: match scenario.concurrent {
+            true => masks.event_set(&run.events),
+            false => masks.events(&run.events, scenario.stop_after.is_none()),
+        },
         versions: versions(stack, &listing.dependencies)?,
         engine: run.engine.clone(),
     })
+}
+
+/// What a server answered, each different answer once.
+fn answers(run: &Run, masks: &Masks) -> Vec<String> {
+    let mut answers = Vec::new();
+    for visit in run.visits.iter().flatten() {
+        let answer = masks.text(&visit.body);
+        if !answers.contains(&answer) {
+            answers.push(answer);
+        }
+    }
+    answers
 }
 
 /// `program` is the file that ran, and `dependencies` those whose versions matter for the error.

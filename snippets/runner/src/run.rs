@@ -7,11 +7,12 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use azure_managed_redis_emulator::{Builder, Emulator, Event, EventKind, Presented};
-use listings::{EnvironmentChange, StopAfter, Trouble};
+use azure_managed_redis_emulator::{Builder, ClusteringPolicy, Directory, Emulator, Event, EventKind, Presented};
+use listings::{EnvironmentChange, Policy, StopAfter, Trouble};
 
 use crate::process::{Printed, Running};
 use crate::stack::Program;
+use crate::visits::{Visit, Visits};
 
 /// How long a program may run that leaves by itself.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -29,8 +30,12 @@ pub(crate) struct Situation<'a> {
     pub(crate) identity: &'a str,
     pub(crate) lifetime: Option<Duration>,
     pub(crate) trouble: Option<Trouble>,
-    pub(crate) change: Option<&'a EnvironmentChange>,
+    /// How the environment differs from the identity's; the later ones win.
+    pub(crate) changes: Vec<&'a EnvironmentChange>,
     pub(crate) stop: Stop<'a>,
+    pub(crate) policy: Option<Policy>,
+    /// It serves HTTP and is to be visited.
+    pub(crate) is_server: bool,
 }
 
 /// When a program has shown enough.
@@ -51,6 +56,8 @@ pub(crate) enum Stop<'a> {
 pub(crate) struct Run {
     pub(crate) ending: Ending,
     pub(crate) printed: Printed,
+    /// What a server answered, or why a visit failed.
+    pub(crate) visits: Vec<Result<Visit, String>>,
     pub(crate) events: Vec<Event>,
     /// `Valkey 9.1.2`.
     pub(crate) engine: String,
@@ -73,26 +80,44 @@ pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
     let emulator = emulator(situation).start().context("cannot start the emulator")?;
     let mut command = program.command();
     surround(&mut command, &emulator, situation)?;
+    let mut visits = None;
+    if situation.is_server {
+        let port = free_port().context("there is no free port for the server")?;
+        command.env("PORT", port.to_string());
+        visits = Some(Visits::begin(port));
+    }
 
     let started = Instant::now();
     let mut running =
         Running::start(&mut command).with_context(|| format!("cannot start {}", program.executable.display()))?;
-    let ending = watch(&mut running, &emulator, situation.stop, started)?;
+    let mut seen = Vec::new();
+    let ending = watch(&mut running, &emulator, situation.stop, started, &mut visits, &mut seen)?;
+    seen.extend(visits.map(Visits::end).unwrap_or_default());
     let elapsed = started.elapsed();
     let printed = running.printed();
     // The program's end reaches the emulator a moment after it reaches us.
     emulator.wait_for(Duration::from_secs(3), all_closed);
-    Ok(Run { ending, printed, events: emulator.events(), engine: engine(&emulator), elapsed })
+    Ok(Run { ending, printed, visits: seen, events: emulator.events(), engine: engine(&emulator), elapsed })
+}
+
+/// A port that nobody listens on at this moment.
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// An emulator as the situation wants it.
 pub(crate) fn emulator(situation: &Situation) -> Builder {
     let mut builder = Emulator::builder();
     if let Some(lifetime) = situation.lifetime {
-        for identity in ["system", "user", "service-principal", "unassigned"] {
-            builder = builder.token_lifetime(identity, lifetime);
+        for identity in &Directory::fixed().identities {
+            builder = builder.token_lifetime(&identity.name, lifetime);
         }
     }
+    builder = match situation.policy {
+        None | Some(Policy::NoCluster) => builder,
+        Some(Policy::EnterpriseCluster) => builder.clustering_policy(ClusteringPolicy::EnterpriseCluster),
+        Some(Policy::OssCluster) => builder.clustering_policy(ClusteringPolicy::OssCluster),
+    };
     match situation.trouble {
         None => builder,
         Some(Trouble::RedisOtherAuthority) => builder.redis_certificate(Presented::OtherAuthority),
@@ -131,7 +156,7 @@ pub(crate) fn hosting(emulator: &Emulator, situation: &Situation) -> Result<Vec<
     let identity = emulator.environment(situation.identity)?;
     let mut settings: Vec<(String, String)> =
         identity.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    if let Some(change) = situation.change {
+    for change in &situation.changes {
         settings.retain(|(name, _)| !change.without.contains(name) && !change.with.contains_key(name));
         settings.extend(change.with.clone());
     }
@@ -143,7 +168,14 @@ pub(crate) fn engine(emulator: &Emulator) -> String {
     format!("{} {}", engine.name, engine.version)
 }
 
-fn watch(running: &mut Running, emulator: &Emulator, stop: Stop, started: Instant) -> Result<Ending> {
+fn watch(
+    running: &mut Running,
+    emulator: &Emulator,
+    stop: Stop,
+    started: Instant,
+    visits: &mut Option<Visits>,
+    seen: &mut Vec<Result<Visit, String>>,
+) -> Result<Ending> {
     const GLANCE: Duration = Duration::from_millis(15);
     let limit = match stop {
         Stop::After(_, limit) => limit,
@@ -173,6 +205,10 @@ fn watch(running: &mut Running, emulator: &Emulator, stop: Stop, started: Instan
             Stop::Never => std::thread::sleep(GLANCE),
             Stop::After(condition, _) => {
                 if emulator.wait_for(GLANCE, |events| reached(condition, events)) {
+                    // A server is left alone before it is asked to leave: what it would refuse then is no fault.
+                    if let Some(ended) = visits.take().map(Visits::end) {
+                        *seen = ended;
+                    }
                     running.interrupt();
                     asked = Some(Instant::now());
                 }

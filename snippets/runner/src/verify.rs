@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use azure_managed_redis_emulator::Service;
-use listings::{ErrorCapture, Exit, Listing, Mistake, Mutation, Recording, Scenario, Table, Trouble, orphans};
+use listings::{
+    ErrorCapture, Exit, Expect, Kind, Listing, Mistake, Mutation, Policy, Recording, Scenario, Table, Tier, Trouble,
+    orphans,
+};
 
 use crate::judge::{Complaint, caught, judge, judge_distrust, let_pass};
 use crate::process;
@@ -42,8 +45,8 @@ pub struct Verification {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
-    /// A listing passes its judge, and did when it was recorded.
-    Listing(usize),
+    /// A listing passes its judge under a policy, and did when it was recorded.
+    Listing(usize, Policy),
     /// A listing does not trust a server that it must not trust.
     Certificate(usize, Trouble),
     /// A changed listing does not pass its judge.
@@ -70,19 +73,24 @@ pub fn verifications(table: &Table, slow: bool) -> Vec<Verification> {
     let possible = || table.listings.iter().enumerate().filter(|(_, listing)| listing.impossible.is_none());
     let mut all = Vec::new();
     // The longest first: they mostly wait, and the others run beside them.
-    let mut listings: Vec<_> = possible().map(|(place, _)| place).collect();
+    let scenario_of = |place: usize| table.scenario(&table.listings[place].scenario);
+    let mut listings: Vec<_> = possible()
+        .flat_map(|(place, _)| {
+            let policies = scenario_of(place).map(|scenario| scenario.policies.clone()).unwrap_or_default();
+            policies.into_iter().map(move |policy| (place, policy))
+        })
+        .collect();
     let waits = |place: usize| {
-        let scenario = table.scenario(&table.listings[place].scenario);
-        scenario.is_some_and(|scenario| scenario.stop_after.is_some())
+        let slow = table.tier(&table.listings[place]) == Tier::Slow;
+        (slow, scenario_of(place).is_some_and(|scenario| scenario.stop_after.is_some()))
     };
-    listings.sort_by_key(|place| !waits(*place));
-    all.extend(listings.into_iter().map(What::Listing));
+    listings.sort_by_key(|(place, _)| std::cmp::Reverse(waits(*place)));
+    all.extend(listings.into_iter().map(|(place, policy)| What::Listing(place, policy)));
     all.extend((0..table.mutations.len()).map(What::Mutation));
     all.extend((0..table.mistakes.len()).map(What::Mistake));
     for (place, listing) in possible() {
         let mut troubles = vec![Trouble::RedisOtherAuthority, Trouble::RedisOtherName];
-        let scenario = table.scenario(&listing.scenario);
-        if scenario.is_some_and(asks_entra) {
+        if table.expect(listing).is_some_and(|expect| asks_entra(&expect)) {
             troubles.push(Trouble::EntraOtherAuthority);
         }
         all.extend(troubles.into_iter().map(|trouble| What::Certificate(place, trouble)));
@@ -95,15 +103,32 @@ pub fn verifications(table: &Table, slow: bool) -> Vec<Verification> {
 }
 
 /// Tokens of managed identities come over plain HTTP on loopback, where there is no certificate to check.
-fn asks_entra(scenario: &Scenario) -> bool {
-    scenario.expect.tokens.iter().any(|tokens| tokens.flow != "managed-identity")
+fn asks_entra(expect: &Expect) -> bool {
+    const OF_ENTRA: &[&str] = &["client-secret", "client-certificate", "federated-credential"];
+    expect.tokens.iter().any(|tokens| OF_ENTRA.contains(&tokens.flow.as_str()))
+}
+
+fn policy_name(policy: Policy) -> &'static str {
+    match policy {
+        Policy::EnterpriseCluster => "EnterpriseCluster",
+        Policy::OssCluster => "OSSCluster",
+        Policy::NoCluster => "NoCluster",
+    }
 }
 
 impl Verification {
     /// The name in the test's output. Unique together with [`kind`](Self::kind).
     pub fn name(&self, table: &Table) -> String {
         match self.what {
-            What::Listing(place) | What::Alone(place) => table.listings[place].id(),
+            What::Alone(place) => table.listings[place].id(),
+            What::Listing(place, policy) => {
+                let listing = &table.listings[place];
+                let policies = table.scenario(&listing.scenario).map_or(0, |scenario| scenario.policies.len());
+                match policies {
+                    0 | 1 => listing.id(),
+                    _ => format!("{} with {}", listing.id(), policy_name(policy)),
+                }
+            }
             What::Certificate(place, trouble) => {
                 format!("{} with {}", table.listings[place].id(), told(trouble))
             }
@@ -115,7 +140,7 @@ impl Verification {
 
     pub fn kind(&self) -> &'static str {
         match self.what {
-            What::Listing(_) => "listing",
+            What::Listing(..) => "listing",
             What::Certificate(..) => "certificate",
             What::Mutation(_) => "mutation",
             What::Mistake(_) => "mistake",
@@ -124,9 +149,24 @@ impl Verification {
         }
     }
 
+    /// The listing that it runs as its scenario says, if it does.
+    pub(crate) fn listing<'a>(&self, table: &'a Table) -> Option<&'a Listing> {
+        match self.what {
+            What::Listing(place, _) => Some(&table.listings[place]),
+            _ => None,
+        }
+    }
+
+    /// Whether it runs a listing under the policy that is recorded.
+    pub(crate) fn is_recorded(&self, table: &Table) -> bool {
+        let What::Listing(place, policy) = self.what else { return false };
+        let scenario = table.scenario(&table.listings[place].scenario);
+        scenario.is_some_and(|scenario| scenario.policies.first() == Some(&policy))
+    }
+
     fn stack<'a>(&self, table: &'a Table) -> Option<&'a str> {
         match self.what {
-            What::Listing(place) | What::Certificate(place, _) | What::Alone(place) => {
+            What::Listing(place, _) | What::Certificate(place, _) | What::Alone(place) => {
                 Some(&table.listings[place].stack)
             }
             What::Mutation(place) => {
@@ -154,6 +194,7 @@ pub struct Verifier {
     stacks: BTreeMap<String, Result<Box<dyn Ready>, NotReady>>,
     alone: BTreeMap<String, Result<Program>>,
     require_all: bool,
+    slow: bool,
 }
 
 impl Verifier {
@@ -175,7 +216,7 @@ impl Verifier {
                 }
             }
         }
-        Ok(Verifier { table, stacks, alone, require_all: switched_on(REQUIRE_ALL) })
+        Ok(Verifier { table, stacks, alone, require_all: switched_on(REQUIRE_ALL), slow: switched_on(SLOW) })
     }
 
     pub fn table(&self) -> &Table {
@@ -195,8 +236,14 @@ impl Verifier {
                 NotReady::Failed(_) => Verdict::Failed(error.to_string()),
             };
         }
+        if let What::Listing(place, _) = verification.what
+            && self.table.tier(&self.table.listings[place]) == Tier::Slow
+            && !self.slow
+        {
+            return Verdict::Skipped(format!("it takes minutes; {SLOW}=1 runs it"));
+        }
         let verified = match verification.what {
-            What::Listing(place) => self.listing(&self.table.listings[place]),
+            What::Listing(place, policy) => self.listing(&self.table.listings[place], policy),
             What::Certificate(place, trouble) => self.certificate(&self.table.listings[place], trouble),
             What::Mutation(place) => self.mutation(&self.table.mutations[place]),
             What::Mistake(place) => self.mistake(&self.table.mistakes[place]),
@@ -240,15 +287,17 @@ impl Verifier {
     }
 
     /// Runs a listing as its scenario says, and returns what is to be recorded if the judge lets it pass.
-    pub(crate) fn fresh_recording(&self, listing: &Listing) -> Result<Recording> {
+    pub(crate) fn fresh_recording(&self, listing: &Listing, policy: Option<Policy>) -> Result<Recording> {
         let scenario = self.scenario(listing)?;
-        let run = run(&self.program(listing)?, &situation(scenario, listing))?;
-        let complaints = judge(&scenario.expect, &run);
+        let policy = policy.or_else(|| scenario.policies.first().copied());
+        let situation = Situation { policy, ..situation(scenario, listing) };
+        let run = run(&self.program(listing)?, &situation)?;
+        let complaints = judge(&self.expect(listing)?, &run);
         if !complaints.is_empty() {
             bail!("{}", report("it did not do what its scenario says", &complaints, &run));
         }
         let ready = self.ready(&listing.stack)?;
-        record::recording(listing, scenario.stop_after.as_ref(), ready, &run)
+        record::recording(listing, scenario, ready, &run)
     }
 
     /// Runs a mistake, and returns what is to be captured if it fails as the table says.
@@ -264,7 +313,12 @@ impl Verifier {
             identity: &mistake.identity,
             lifetime: mistake.lifetime,
             trouble: mistake.trouble,
-            change: Some(&mistake.environment),
+            changes: match listing {
+                Some(listing) => vec![&listing.environment, &mistake.environment],
+                None => vec![&mistake.environment],
+            },
+            policy: None,
+            is_server: false,
             stop: match &mistake.stop_after {
                 Some(condition) => Stop::After(condition, SHOWN_WITHIN),
                 None => Stop::Never,
@@ -283,8 +337,15 @@ impl Verifier {
         record::capture(&self.table, mistake, file, dependencies, ready, &run)
     }
 
-    fn listing(&self, listing: &Listing) -> Result<()> {
-        let fresh = self.fresh_recording(listing)?;
+    fn expect(&self, listing: &Listing) -> Result<Expect> {
+        self.table.expect(listing).with_context(|| format!("there is no scenario `{}`", listing.scenario))
+    }
+
+    fn listing(&self, listing: &Listing, policy: Policy) -> Result<()> {
+        let fresh = self.fresh_recording(listing, Some(policy))?;
+        if self.scenario(listing)?.policies.first() != Some(&policy) {
+            return Ok(());
+        }
         let recorded = Recording::read(&self.table.root, listing)?;
         let stale = match &recorded {
             Some(recorded) => recorded.stale(listing)?,
@@ -341,7 +402,7 @@ impl Verifier {
                     situation.stop = Stop::After(condition, NEVER_SHOWN_WITHIN);
                 }
                 let run = run(&program, &situation)?;
-                (judge(&scenario.expect, &run), run)
+                (judge(&self.expect(listing)?, &run), run)
             }
         };
         if complaints.is_empty() {
@@ -364,7 +425,7 @@ impl Verifier {
         };
         let scenario = self.scenario(listing)?;
         let run = run(program, &situation(scenario, listing))?;
-        let complaints = judge(&scenario.expect, &run);
+        let complaints = judge(&self.expect(listing)?, &run);
         match complaints.is_empty() {
             true => Ok(()),
             false => {
@@ -394,12 +455,14 @@ fn made_alone(table: &Table, listing: &Listing, ready: &dyn Ready) -> Result<Pro
 }
 
 /// What a listing runs in when nothing is wrong.
-pub(crate) fn situation<'a>(scenario: &'a Scenario, listing: &Listing) -> Situation<'a> {
+pub(crate) fn situation<'a>(scenario: &'a Scenario, listing: &'a Listing) -> Situation<'a> {
     Situation {
         identity: &scenario.identity,
         lifetime: listing.lifetime.or(scenario.lifetime),
         trouble: None,
-        change: None,
+        changes: vec![&listing.environment],
+        policy: scenario.policies.first().copied(),
+        is_server: scenario.kind == Kind::Server,
         stop: match &scenario.stop_after {
             Some(condition) => Stop::After(condition, SHOWN_WITHIN),
             None => Stop::Never,

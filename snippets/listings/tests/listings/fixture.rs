@@ -48,6 +48,7 @@ tokens = [{ identity = "system", flow = "managed-identity", count = "3.." }]
 connections = "1..2"
 sign-ins = [{ identity = "system", connections = "1", renewals = "2..4" }]
 commands = ["SET", "GET"]
+answers = ["^hello$"]
 
 # The order of the tabs is that of the stacks, not this one.
 [[listings]]
@@ -213,6 +214,7 @@ pub(crate) fn recording(table: &Table, id: &str) -> Recording {
         verdict: "passed".to_owned(),
         exit: 0,
         output: vec!["PONG <&>".to_owned(), String::new(), "{{#include x}}".to_owned()],
+        answers: Vec::new(),
         events: vec![
             json!({"seq": 1, "event": "token-issued", "identity": "user", "flow": "managed-identity", "lifetime": 3600}),
             json!({"seq": 2, "event": "connection-opened", "connection": 1, "tls": "TLSv1.3", "server_name": "localhost"}),
