@@ -14,7 +14,11 @@ pub(crate) fn item(event: &Value) -> String {
 fn sentence(kind: &str, event: &Value) -> String {
     let code = |name: &str| format!("<b>{}</b>", escape(&text(event, name)));
     let plain = |name: &str| escape(&text(event, name));
-    let connection = format!("Connection {}", plain("connection"));
+    // Masked where several did the same.
+    let connection = match text(event, "connection").parse::<u64>() {
+        Ok(number) => format!("Connection {number}"),
+        Err(_) => "A connection".to_owned(),
+    };
     match kind {
         "token-issued" => {
             format!("Token issued to {} by {}, valid for {}", code("identity"), flow(event), duration(event))
@@ -117,6 +121,9 @@ fn closed_by(event: &Value) -> String {
 
 /// What ran on a connection before it closed.
 fn ran(event: &Value) -> String {
+    if event.get("commands").is_none() {
+        return String::new();
+    }
     let commands: Vec<_> = event
         .get("commands")
         .and_then(Value::as_object)
