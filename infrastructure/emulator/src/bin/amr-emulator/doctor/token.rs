@@ -1,0 +1,159 @@
+//! The fifth step: the token's claims, one by one, and what each means for Redis. The signature is not checked: Redis does
+//! that, with keys that only it has to trust.
+
+use std::time::Duration;
+
+use azure_managed_redis_emulator::azure::{REDIS_AUDIENCES, issuer_v1, issuer_v2};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::cause::Cause;
+use super::credential::Token;
+use super::report::{Examined, Fact, StepName};
+use super::time::{from_now, moment, now, roughly};
+
+const STEP: StepName = StepName::Token;
+
+/// The claims of a token, unchecked.
+pub(super) struct Claims(Map<String, Value>);
+
+impl Claims {
+    pub(super) fn read(token: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = token.split('.').collect();
+        let [_, payload, _] = parts.as_slice() else {
+            return Err("it has not the three parts of a signed token".to_owned());
+        };
+        let bytes =
+            URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).map_err(|_| "its claims are not base64url")?;
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(claims)) => Ok(Claims(claims)),
+            _ => Err("its claims are not JSON".to_owned()),
+        }
+    }
+
+    /// A claim as text: several values of one are shown together.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        match self.0.get(name)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Array(values) => {
+                Some(values.iter().map(|value| value.as_str().unwrap_or("?")).collect::<Vec<_>>().join(", "))
+            }
+            other => Some(other.to_string()),
+        }
+    }
+
+    /// A claim that is a moment, in seconds since 1970.
+    pub(super) fn moment(&self, name: &str) -> Option<i64> {
+        match self.0.get(name)? {
+            Value::String(text) => text.parse().ok(),
+            number => number.as_f64().map(|seconds| seconds as i64),
+        }
+    }
+}
+
+/// What the next steps need of a token.
+pub(super) struct Principal {
+    pub(super) object_id: String,
+    pub(super) tenant: String,
+    /// Seconds since 1970.
+    pub(super) expires: Option<i64>,
+    pub(super) claims: Claims,
+}
+
+pub(super) fn examine(token: &Token) -> Examined<Principal> {
+    let claims = match Claims::read(token.text.expose()) {
+        Ok(claims) => claims,
+        Err(why) => return Examined::failed(STEP, "it cannot be read", vec![], Cause::token_unreadable(&why)),
+    };
+    let facts = explained(&claims);
+    let audience = claims.text("aud").unwrap_or_else(|| "nothing at all".to_owned());
+    if !REDIS_AUDIENCES.contains(&audience.as_str()) {
+        return Examined::failed(STEP, format!("it is for {audience}"), facts, Cause::wrong_audience(&audience));
+    }
+    let Some(object_id) = claims.text("oid") else {
+        return Examined::failed(STEP, "it names no principal", facts, Cause::no_object_id());
+    };
+    let (begins, expires) = (claims.moment("nbf"), claims.moment("exp"));
+    let principal =
+        Principal { tenant: claims.text("tid").unwrap_or_else(|| "unknown".to_owned()), object_id, expires, claims };
+    let distance = |moment: i64| Duration::from_secs((moment - now()).unsigned_abs());
+    // Redis judges by its own clock, so it is asked all the same.
+    match (begins, expires) {
+        (_, Some(expires)) if expires <= now() => {
+            let cause = Cause::token_expired(distance(expires));
+            Examined::failed(STEP, "it has run out", facts, cause).leaving(principal)
+        }
+        (Some(begins), _) if begins > now() => {
+            let cause = Cause::token_not_yet_valid(distance(begins));
+            Examined::failed(STEP, "it is not valid yet", facts, cause).leaving(principal)
+        }
+        (_, Some(expires)) => {
+            let summary = format!("for Redis, valid for another {}", roughly(distance(expires)));
+            Examined::ok(STEP, summary, facts, principal)
+        }
+        (_, None) => Examined::ok(STEP, "for Redis", facts, principal),
+    }
+}
+
+/// Each claim that matters for Redis, whether it is there or not.
+fn explained(claims: &Claims) -> Vec<Fact> {
+    let explain: [(&str, fn(Fact, &str, &Claims) -> Fact); 7] = [
+        ("aud", |fact, value, _| {
+            if REDIS_AUDIENCES.contains(&value) {
+                fact.good("the resource: Redis")
+            } else {
+                fact.bad("the resource: not Redis")
+            }
+        }),
+        ("iss", |fact, value, claims| {
+            let tenant = claims.text("tid").and_then(|tenant| Uuid::try_parse(&tenant).ok());
+            match tenant {
+                Some(tenant) if value == issuer_v1(tenant) || value == issuer_v2(tenant) => {
+                    fact.good("the issuer: Entra ID, for the tenant of tid")
+                }
+                _ => fact.remark("the issuer: not the one that Entra ID has for the tenant of tid"),
+            }
+        }),
+        ("tid", |fact, _, _| fact.note("the tenant: the cache must belong to it")),
+        ("oid", |fact, _, _| fact.good("the principal: the user name, and the object id of the assignment")),
+        ("appid", |fact, _, _| fact.note("the client id: not the user name")),
+        ("azp", |fact, _, _| fact.note("the client id: not the user name")),
+        ("idtyp", |fact, value, _| match value {
+            "app" => fact.good("an application or a managed identity"),
+            "user" => fact.remark("a person: needs an assignment in person, not through a group"),
+            _ => fact.note("the kind of principal"),
+        }),
+    ];
+    let mut facts = Vec::new();
+    for (name, explain) in explain {
+        match claims.text(name) {
+            Some(value) => facts.push(explain(Fact::new(name, value.clone()), &value, claims)),
+            // Each version of tokens has one of the two; idtyp is optional.
+            None if matches!(name, "appid" | "azp" | "idtyp") => {}
+            None => facts.push(Fact::new(name, "missing").bad("Redis needs it")),
+        }
+    }
+    let time = |name: &str| claims.moment(name).map(|moment_of| (Fact::new(name, moment(moment_of)), moment_of));
+    match time("nbf") {
+        Some((fact, begins)) if begins > now() => {
+            facts.push(fact.bad(format!("valid from then on, {}", from_now(begins))))
+        }
+        Some((fact, begins)) => facts.push(fact.good(format!("valid from then on, {}", from_now(begins)))),
+        None => facts.push(Fact::new("nbf", "missing").remark("the start of its time")),
+    }
+    match time("exp") {
+        Some((fact, ends)) if ends <= now() => facts.push(fact.bad(format!("ran out {}", from_now(ends)))),
+        Some((fact, ends)) => facts.push(fact.good(format!("runs out {}", from_now(ends)))),
+        None => facts.push(Fact::new("exp", "missing").bad("Redis needs it")),
+    }
+    if let Some(version) = claims.text("ver") {
+        facts.push(Fact::new("ver", version).note("the version of the token"));
+    }
+    facts.push(match claims.text("xms_mirid") {
+        Some(resource) => Fact::new("xms_mirid", resource).note("the managed identity"),
+        None => Fact::new("xms_mirid", "missing").note("no managed identity"),
+    });
+    facts
+}
