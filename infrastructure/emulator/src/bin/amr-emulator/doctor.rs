@@ -98,6 +98,8 @@ pub(crate) fn run(options: Doctor) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(examine(&case, report).finish()?))
 }
 
+const NOT_SIGNED_IN: &str = "nobody is signed in";
+
 /// Takes the steps. Those to a token do not depend on those to the server, so both are taken as far as they go.
 fn examine(case: &Case, mut report: Report) -> Report {
     let addresses = report.record(name::examine(case));
@@ -105,7 +107,7 @@ fn examine(case: &Case, mut report: Report) -> Report {
         Some(addresses) => report.record(network::examine(case, addresses)),
         None => report.record(Examined::skipped(StepName::Network, "there is no address")),
     };
-    let stream = match address {
+    let trusted = match address {
         Some(address) => report.record(tls::examine(case, address)),
         None => report.record(Examined::skipped(StepName::Tls, "there is no connection")),
     };
@@ -119,23 +121,26 @@ fn examine(case: &Case, mut report: Report) -> Report {
     };
     report.record(clock::examine(clock.as_ref(), principal.as_ref().map(|principal| &principal.claims)));
 
-    let skipped_because = match (&stream, &token, &principal) {
+    let skipped_because = match (&trusted, &token, &principal) {
         (None, _, _) => "there is no connection that a token could be sent over",
         (_, None, _) => "there is no token",
         (_, _, None) => "the token is not one for Redis, so it is not sent",
         _ => "",
     };
-    let connection = match (stream, &token, &principal) {
-        (Some(stream), Some(token), Some(principal)) => report.record(sign_in::examine(case, stream, token, principal)),
+    let connection = match (trusted, &token, &principal) {
+        (Some(address), Some(token), Some(principal)) => {
+            report.record(sign_in::examine(case, address, token, principal))
+        }
         _ => report.record(Examined::skipped(StepName::SignIn, skipped_because)),
     };
+    let signed_in = connection.is_some();
     let cluster = match connection {
         Some(mut connection) => report.record(cluster::examine(case, &mut connection)),
-        None => report.record(Examined::skipped(StepName::Cluster, "nobody is signed in")),
+        None => report.record(Examined::skipped(StepName::Cluster, NOT_SIGNED_IN)),
     };
     match &principal {
-        Some(principal) => report.record(renewal::examine(principal)),
-        None => report.record(Examined::skipped(StepName::Renewal, "there is no token for Redis")),
+        Some(principal) if signed_in => report.record(renewal::examine(principal)),
+        _ => report.record(Examined::skipped(StepName::Renewal, NOT_SIGNED_IN)),
     };
     remark(&mut report, token.as_ref(), principal.as_ref(), cluster.as_ref());
     report

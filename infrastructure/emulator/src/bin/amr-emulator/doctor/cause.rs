@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     PortClosed,
     /// no answer from the address, or no way there
     NoAnswer,
-    /// the name leads to a private endpoint that cannot be reached from here
+    /// a private endpoint, which cannot be reached from here
     PrivateEndpoint,
     /// an Azure Cache for Redis, whose port is another
     ClassicPort,
@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     TlsSilent,
     /// the server ends the TLS handshake
     TlsRefused,
-    /// the certificate comes from an authority that is not trusted here
+    /// the authority of the certificate is not trusted here
     UnknownAuthority,
     /// the certificate is for other names
     OtherName,
@@ -67,7 +67,7 @@ pub(crate) enum Kind {
     CertificateNotRegistered,
     /// the assertion is used outside its time
     AssertionTime,
-    /// no federated credential of the application fits the projected token
+    /// no federated credential fits the projected token
     FederationMismatch,
     /// Azure Managed Redis is not known in the tenant
     RedisNotInTenant,
@@ -109,7 +109,7 @@ pub(crate) enum Kind {
     CommandFailed,
     /// a shard's own address cannot be reached
     NodeUnreachable,
-    /// a shard's certificate is not accepted, not even under the host name
+    /// a shard's certificate is not accepted under the host name either
     NodeCertificate,
 }
 
@@ -236,7 +236,7 @@ pub(super) struct Cause {
 
 impl Cause {
     fn new(kind: Kind, what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Cause { kind, stage: kind.stage(), what: what.into(), fix: fix.into(), commands: Vec::new() }
+        Cause { kind, stage: kind.stage(), what: what.into(), fix: fix.into() + ".", commands: Vec::new() }
     }
 
     fn command(mut self, command: impl Into<String>) -> Self {
@@ -369,6 +369,19 @@ impl Cause {
             format!("The certificate was issued by {issuer}, which {roots} does not hold."),
             fix,
         )
+    }
+
+    pub(super) fn authority_with_another_key(target: &Target, issuer: &str, roots: &str) -> Self {
+        let mut cause = Cause::unknown_authority(target, issuer, roots);
+        cause.what = format!(
+            "The certificate was issued by {issuer}. {roots} holds an authority of that name, but with another key."
+        );
+        if target.is_local() {
+            cause.fix = "That authority is of another emulator: each state folder has its own, and `amr-emulator exec` and tests \
+                         may use another folder. Let SSL_CERT_FILE name the file that this one prints at its start."
+                .to_owned();
+        }
+        cause
     }
 
     pub(super) fn other_name(target: &Target, names: &str) -> Self {

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 /// How a cluster client is told that the certificate is for the host name and not for the addresses that nodes announce.
 pub(super) const MAPPINGS: &[(&str, &str)] = &[
-    ("redis for Rust", "ClusterClientBuilder::node_address_map (1.5.0 and later)"),
-    ("redis-py", "RedisCluster(address_remap=…)"),
-    ("node-redis", "createCluster({ nodeAddressMap: … })"),
-    ("Jedis", "hostAndPortMapper"),
-    ("Lettuce", "MappingSocketAddressResolver"),
-    ("go-redis", "ClusterOptions.Dialer, and tls.Config.ServerName"),
-    ("StackExchange.Redis", "nothing: it uses the host name by itself"),
+    ("Rust: redis", "ClusterClientBuilder::node_address_map (1.5.0 and later)"),
+    ("Python: redis", "RedisCluster(address_remap=…)"),
+    ("Node.js: redis", "createCluster({ nodeAddressMap: … })"),
+    ("Java: Jedis", "hostAndPortMapper"),
+    ("Java: Lettuce", "MappingSocketAddressResolver"),
+    ("Go: go-redis", "ClusterOptions.Dialer, and tls.Config.ServerName"),
+    (".NET: StackExchange.Redis", "nothing: it uses the host name by itself"),
 ];
 
 /// When a client asks for the next token.
@@ -24,13 +24,12 @@ pub(super) enum Renewal {
     Earlier(Duration, u32),
 }
 
+/// The libraries of the mappings above with Redis's own packages for Entra ID, and Microsoft's for .NET.
 pub(super) const RENEWALS: &[(&str, Renewal)] = &[
-    ("redis for Rust", Renewal::Before(Duration::from_secs(240))),
-    ("redis-entraid (Python)", Renewal::Share(70)),
-    ("@redis/entraid (Node.js)", Renewal::Share(70)),
-    ("go-redis-entraid", Renewal::Share(70)),
-    ("Jedis, Lettuce", Renewal::Earlier(Duration::from_secs(120), 75)),
-    ("StackExchange.Redis", Renewal::Before(Duration::from_secs(300))),
+    ("Rust", Renewal::Before(Duration::from_secs(240))),
+    ("Python, Node.js, Go", Renewal::Share(70)),
+    ("Java", Renewal::Earlier(Duration::from_secs(120), 75)),
+    (".NET", Renewal::Before(Duration::from_secs(300))),
 ];
 
 impl Renewal {

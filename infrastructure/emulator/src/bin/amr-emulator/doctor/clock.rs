@@ -26,8 +26,12 @@ pub(super) fn examine(seen: Option<&ClockSeen>, claims: Option<&Claims>) -> Exam
         worst = Some((ahead, seen.server.clone()));
     }
     // Entra ID dates a token five minutes back, and a cached one is older: only a date in the future says something.
-    for name in ["iat", "nbf"] {
-        let Some(moment) = claims.and_then(|claims| claims.moment(name)) else { continue };
+    let moment = |name| claims.and_then(|claims| claims.moment(name));
+    let issued = match (moment("iat"), moment("nbf")) {
+        (Some(iat), Some(nbf)) if iat == nbf => vec![("iat, nbf", iat)],
+        (iat, nbf) => [("iat", iat), ("nbf", nbf)].into_iter().filter_map(|(name, time)| Some((name, time?))).collect(),
+    };
+    for (name, moment) in issued {
         let ahead = (now() - moment) as f64;
         let fact = Fact::new(name, super::time::moment(moment));
         if ahead >= -1.0 {

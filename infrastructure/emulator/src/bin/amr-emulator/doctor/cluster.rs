@@ -64,7 +64,7 @@ fn one_endpoint(connection: &mut Connection, said: String) -> Examined<Found> {
     let mut facts = vec![Fact::new("CLUSTER SLOTS", said.clone())];
     let found = Found { needs_mapping: false };
     if said.contains(azure::CLUSTER_DISABLED) {
-        let note = "an open-source server says it in these words";
+        let note = "as an open-source server says it";
         facts[0] = Fact::new("CLUSTER SLOTS", said).note(note);
         return Examined::ok(STEP, "no cluster: one address, and keys of all slots together", facts, found);
     }

@@ -32,6 +32,7 @@ pub(crate) enum Flow {
     /// managed identity of App Service, Functions and Container Apps: IDENTITY_ENDPOINT, IDENTITY_HEADER
     AppService,
     /// the same, of 2017: MSI_ENDPOINT, MSI_SECRET
+    #[value(name = "app-service-2017")]
     AppService2017,
     /// managed identity of virtual machines, at AZURE_POD_IDENTITY_AUTHORITY_HOST
     PodIdentity,
@@ -97,10 +98,11 @@ pub(super) fn examine(case: &Case, secrets: &mut Secrets, clock: &mut Option<Clo
     let mut token: Option<Token> = None;
     let mut first_failure = None;
     let mut failed_before = Vec::new();
+    let mut untried = Vec::new();
     for &flow in flows {
         let fact = |value: &str| Fact::new(flow.name(), value);
         if token.is_some() {
-            facts.push(fact("not tried").note("there is a token already"));
+            untried.push(flow.name());
             continue;
         }
         match attempt.run(flow) {
@@ -121,6 +123,9 @@ pub(super) fn examine(case: &Case, secrets: &mut Secrets, clock: &mut Option<Clo
                 facts.push(fact("skipped").note(why));
             }
         }
+    }
+    if !untried.is_empty() {
+        facts.push(Fact::new("not tried", "there is one").note(untried.join(", ")));
     }
     match token {
         Some(token) => Examined::ok(STEP, format!("{} gives a token", token.flow.name()), facts, token),

@@ -21,7 +21,7 @@ pub(super) fn examine(case: &Case) -> Examined<Vec<SocketAddr>> {
     if let Ok(address) = target.host.parse::<IpAddr>() {
         return Examined::ok(
             STEP,
-            format!("{address} is an address itself"),
+            format!("{address} is an address, not a name"),
             vec![],
             vec![SocketAddr::new(address, target.port)],
         );
@@ -37,11 +37,14 @@ pub(super) fn examine(case: &Case) -> Examined<Vec<SocketAddr>> {
         let note = format!("the older service, whose TLS port is {}", super::azure::CLASSIC_PORT);
         facts.push(Fact::new("service", "Azure Cache for Redis").remark(note));
     }
-    let count = match addresses.len() {
-        1 => "one address".to_owned(),
-        count => format!("{count} addresses"),
+    let summary = match (addresses.as_slice(), facts.as_slice()) {
+        ([address], [fact]) => {
+            let note = fact.note.as_ref().map(|note| format!(", {note}")).unwrap_or_default();
+            format!("{} is {}{note}", target.host, address.ip())
+        }
+        _ => format!("{} has {} addresses", target.host, addresses.len()),
     };
-    Examined::ok(STEP, format!("{} has {count}", target.host), facts, addresses)
+    Examined::ok(STEP, summary, facts, addresses)
 }
 
 fn unknown(target: &Target, why: &str) -> Examined<Vec<SocketAddr>> {

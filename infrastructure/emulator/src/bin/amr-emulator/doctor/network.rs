@@ -20,16 +20,15 @@ pub(super) fn examine(case: &Case, addresses: &[SocketAddr]) -> Examined<SocketA
     let facts = attempts
         .iter()
         .map(|(address, attempt)| match attempt {
-            Ok(time) => Fact::new(address.to_string(), "connected").note(format!("in {}", took(*time))),
-            Err(e) if reached > 0 => Fact::new(address.to_string(), "not connected").remark(explain(e)),
-            Err(e) => Fact::new(address.to_string(), "not connected").bad(explain(e)),
+            Ok(time) => Fact::new("address", address.to_string()).good(format!("answers in {}", took(*time))),
+            Err(e) if reached > 0 => Fact::new("address", address.to_string()).remark(explain(e)),
+            Err(e) => Fact::new("address", address.to_string()).bad(explain(e)),
         })
-        .collect();
+        .collect::<Vec<_>>();
     if let Some((address, _)) = attempts.iter().find(|(_, attempt)| attempt.is_ok()) {
-        let summary = if attempts.len() > 1 {
-            format!("{reached} of {} addresses answer", attempts.len())
-        } else {
-            "the address answers".to_owned()
+        let summary = match facts.as_slice() {
+            [Fact { value, note: Some(note), .. }] => format!("{value} {note}"),
+            _ => format!("{reached} of {} addresses answer", attempts.len()),
         };
         return Examined::ok(STEP, summary, facts, *address);
     }

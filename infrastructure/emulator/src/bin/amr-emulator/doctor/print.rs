@@ -25,7 +25,7 @@ const PLAIN: Style = Style::new();
 const SUMMARY: usize = 21;
 /// Lines are broken here, and values wider than this have their note on the next line.
 const LINE: usize = 110;
-const VALUE: usize = 48;
+const VALUE: usize = 40;
 
 impl Output {
     pub(super) fn begin(&self, host: &str, port: u16) {
@@ -65,6 +65,11 @@ fn text(step: &Step) -> String {
     let of_summary = if step.status == Status::Skipped { DIM } else { BOLD };
     let mut text =
         format!("{style}{word:<8}{style:#} {:<11} {of_summary}{}{of_summary:#}\n", step.step.title(), step.summary);
+    if let [fact] = step.facts.as_slice()
+        && [Some(&fact.value), fact.note.as_ref()].into_iter().flatten().all(|told| step.summary.contains(told))
+    {
+        return text;
+    }
     let name = step.facts.iter().map(|fact| width(&fact.name)).max().unwrap_or(0);
     let value = step
         .facts

@@ -19,13 +19,13 @@ pub(super) fn examine(principal: &Principal) -> Examined<()> {
     let left = Duration::from_secs(u64::try_from(expires - now).unwrap_or_default());
     let latest = expires - i64::try_from(SIGN_IN_AGAIN_BEFORE_EXPIRY.as_secs()).unwrap_or_default();
     let lead = roughly(SIGN_IN_AGAIN_BEFORE_EXPIRY);
-    let advised = Fact::new("at the latest", moment(latest));
+    let advised = Fact::new("latest", moment(latest));
     let mut facts = vec![if latest > now {
-        advised.good(format!("{lead} before the end, as Microsoft advises"))
+        advised.good(format!("{lead} before the end: Microsoft's advice"))
     } else {
-        advised.remark(format!("already past: this token lives shorter than the {lead} that Microsoft advises"))
+        advised.remark(format!("already past: Microsoft advises {lead} before the end"))
     }];
-    facts.push(Fact::new("closed", moment(expires)).note("by the cache, unless the client has signed in again"));
+    facts.push(Fact::new("closed", moment(expires)).note("by the cache, unless signed in again"));
     for (client, renewal) in RENEWALS {
         facts.push(match renewal.due(left) {
             Some(due) => {

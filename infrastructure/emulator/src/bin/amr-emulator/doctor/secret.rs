@@ -51,17 +51,18 @@ impl Secrets {
 
     pub(super) fn hide(&mut self, secret: &str, label: &'static str) {
         let secret = secret.trim();
-        if secret.len() >= SHORTEST {
-            self.0.push((secret.to_owned(), label));
-            let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            if encoded != secret {
-                self.0.push((encoded, label));
+        if secret.len() < SHORTEST {
+            return;
+        }
+        for form in forms(secret) {
+            if !self.0.iter().any(|(known, _)| *known == form) {
+                self.0.push((form, label));
             }
         }
     }
 
     /// The text without secrets, without anything that has the form of a signed token, and without characters that would
-    /// move a terminal's cursor.
+    /// move a terminal's cursor. To be called before a text is shortened, or half a secret would be left.
     pub(super) fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (secret, label) in &self.0 {
@@ -73,8 +74,26 @@ impl Secrets {
     }
 }
 
-/// A JWT begins with the base64 of `{"`.
+/// How a secret may come back: as it is, as JSON writes it, and as it is written in URLs and forms.
+fn forms(secret: &str) -> Vec<String> {
+    let json = serde_json::Value::from(secret).to_string();
+    let mut forms = vec![secret.to_owned(), json[1..json.len() - 1].to_owned()];
+    // Some leave more characters as they are than others.
+    for left in ["-._", "-._~", "-._*", "-_.!~*'()"] {
+        let encoded = |byte: u8| {
+            let plain = byte.is_ascii_alphanumeric() || left.as_bytes().contains(&byte);
+            if plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+        };
+        let upper: String = secret.bytes().map(encoded).collect();
+        forms.push(upper.replace("%20", "+"));
+        forms.push(upper);
+    }
+    forms
+}
+
+/// A JWT begins with the base64 of `{"`; one that a server has cut short may have no dot any more.
 fn without_tokens(text: &str) -> String {
+    const SHORTEST: usize = 16;
     let in_token = |c: char| c.is_ascii_alphanumeric() || "-_.=".contains(c);
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
@@ -82,7 +101,7 @@ fn without_tokens(text: &str) -> String {
         let (before, from) = rest.split_at(at);
         let end = from.find(|c| !in_token(c)).unwrap_or(from.len());
         clean.push_str(before);
-        clean.push_str(if from[..end].contains('.') { "<token>" } else { &from[..end] });
+        clean.push_str(if end >= SHORTEST { "<token>" } else { &from[..end] });
         rest = &from[end..];
     }
     clean.push_str(rest);
@@ -97,8 +116,11 @@ mod tests {
     fn secrets_tokens_and_control_characters_are_cut_out() {
         let mut secrets = Secrets(Vec::new());
         secrets.hide("a~secret/value", "<client secret>");
-        let shown = secrets
-            .clean("a~secret/value a%7Esecret%2Fvalue (eyJhbGciOiJub25lIn0.eyJvaWQiOiIxIn0.c2ln) eyJ \x1b[2J\r\n");
-        assert_eq!(shown, "<client secret> <client secret> (<token>) eyJ  [2J  ");
+        let shown = secrets.clean("a~secret/value a%7Esecret%2Fvalue a~secret%2Fvalue \x1b[2J\r\n");
+        assert_eq!(shown, "<client secret> <client secret> <client secret>  [2J  ");
+        secrets.hide(r#""quoted" \"#, "<password>");
+        assert_eq!(secrets.clean(r#"{"x":"\"quoted\" \\"}"#), r#"{"x":"<password>"}"#);
+        let token = "eyJhbGciOiJub25lIn0.eyJvaWQiOiIxIn0.c2ln";
+        assert_eq!(secrets.clean(&format!("({token}) {} eyJ", &token[..18])), "(<token>) <token> eyJ");
     }
 }

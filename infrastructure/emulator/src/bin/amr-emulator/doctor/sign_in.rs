@@ -1,5 +1,7 @@
 //! The seventh step: `AUTH` with the principal and its token, and what the server says.
 
+use std::net::SocketAddr;
+
 use redis::Value;
 
 use super::case::Case;
@@ -7,16 +9,24 @@ use super::cause::Cause;
 use super::credential::Token;
 use super::redis::{Connection, Reply};
 use super::report::{Examined, Fact, StepName};
-use super::tls::Encrypted;
+use super::tls::shake_hands;
 use super::token::Principal;
 
 const STEP: StepName = StepName::SignIn;
 
-pub(super) fn examine(case: &Case, stream: Encrypted, token: &Token, principal: &Principal) -> Examined<Connection> {
-    let mut connection = Connection::new(stream, case.patience);
+pub(super) fn examine(case: &Case, address: SocketAddr, token: &Token, principal: &Principal) -> Examined<Connection> {
     let object_id = &principal.object_id;
+    let sent = |answer: &str| Fact::new("AUTH", answer);
+    let stream = match shake_hands(address, &case.target.server_name, &case.trust, case.patience).result {
+        Ok(stream) => stream,
+        Err(failure) => {
+            let how = failure.explain();
+            let cause = Cause::sign_in_no_answer(&how);
+            return Examined::failed(STEP, "no second connection", vec![sent("not sent").bad(how)], cause);
+        }
+    };
+    let mut connection = Connection::new(stream, case.patience);
     let reply = connection.command(&["AUTH", object_id, token.text.expose()]);
-    let sent = |answer: &str| Fact::new(format!("AUTH {object_id} <token>"), answer);
     match reply {
         Reply::Value(Value::Okay) => {}
         Reply::Value(other) => {
@@ -41,7 +51,7 @@ pub(super) fn examine(case: &Case, stream: Encrypted, token: &Token, principal: 
             return Examined::failed(STEP, "the server is no Redis", vec![sent(&start).bad("")], cause);
         }
     }
-    let mut facts = vec![sent("OK").good("")];
+    let mut facts = vec![sent("OK").good("the oid as the user name, the token as the password")];
     facts.push(match connection.command(&["ACL", "WHOAMI"]) {
         Reply::Value(Value::BulkString(name)) => Fact::new("ACL WHOAMI", String::from_utf8_lossy(&name)),
         Reply::Error(said) if said.starts_with("NOPERM") => {

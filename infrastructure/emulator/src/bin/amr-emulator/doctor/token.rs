@@ -99,61 +99,57 @@ pub(super) fn examine(token: &Token) -> Examined<Principal> {
 
 /// Each claim that matters for Redis, whether it is there or not.
 fn explained(claims: &Claims) -> Vec<Fact> {
-    let explain: [(&str, fn(Fact, &str, &Claims) -> Fact); 7] = [
-        ("aud", |fact, value, _| {
-            if REDIS_AUDIENCES.contains(&value) {
-                fact.good("the resource: Redis")
-            } else {
-                fact.bad("the resource: not Redis")
-            }
-        }),
-        ("iss", |fact, value, claims| {
-            let tenant = claims.text("tid").and_then(|tenant| Uuid::try_parse(&tenant).ok());
-            match tenant {
-                Some(tenant) if value == issuer_v1(tenant) || value == issuer_v2(tenant) => {
-                    fact.good("the issuer: Entra ID, for the tenant of tid")
-                }
-                _ => fact.remark("the issuer: not the one that Entra ID has for the tenant of tid"),
-            }
-        }),
-        ("tid", |fact, _, _| fact.note("the tenant: the cache must belong to it")),
-        ("oid", |fact, _, _| fact.good("the principal: the user name, and the object id of the assignment")),
-        ("appid", |fact, _, _| fact.note("the client id: not the user name")),
-        ("azp", |fact, _, _| fact.note("the client id: not the user name")),
-        ("idtyp", |fact, value, _| match value {
-            "app" => fact.good("an application or a managed identity"),
-            "user" => fact.remark("a person: needs an assignment in person, not through a group"),
-            _ => fact.note("the kind of principal"),
-        }),
-    ];
     let mut facts = Vec::new();
-    for (name, explain) in explain {
+    for name in ["aud", "iss", "tid", "oid", "appid", "azp", "idtyp"] {
         match claims.text(name) {
-            Some(value) => facts.push(explain(Fact::new(name, value.clone()), &value, claims)),
-            // Each version of tokens has one of the two; idtyp is optional.
+            Some(value) => facts.push(judged(name, &value, claims)),
+            // Each version of tokens has one of the two ids; idtyp is optional.
             None if matches!(name, "appid" | "azp" | "idtyp") => {}
-            None => facts.push(Fact::new(name, "missing").bad("Redis needs it")),
+            None => facts.push(Fact::new(name, MISSING).bad("Redis needs it")),
         }
     }
-    let time = |name: &str| claims.moment(name).map(|moment_of| (Fact::new(name, moment(moment_of)), moment_of));
-    match time("nbf") {
-        Some((fact, begins)) if begins > now() => {
-            facts.push(fact.bad(format!("valid from then on, {}", from_now(begins))))
+    facts.push(match claims.moment("nbf") {
+        Some(begins) if begins > now() => {
+            Fact::new("nbf", moment(begins)).bad(format!("valid {} only", from_now(begins)))
         }
-        Some((fact, begins)) => facts.push(fact.good(format!("valid from then on, {}", from_now(begins)))),
-        None => facts.push(Fact::new("nbf", "missing").remark("the start of its time")),
-    }
-    match time("exp") {
-        Some((fact, ends)) if ends <= now() => facts.push(fact.bad(format!("ran out {}", from_now(ends)))),
-        Some((fact, ends)) => facts.push(fact.good(format!("runs out {}", from_now(ends)))),
-        None => facts.push(Fact::new("exp", "missing").bad("Redis needs it")),
-    }
+        Some(begins) => Fact::new("nbf", moment(begins)).good(format!("valid since {}", from_now(begins))),
+        None => Fact::new("nbf", MISSING).remark("no start of its time"),
+    });
+    facts.push(match claims.moment("exp") {
+        Some(ends) if ends <= now() => Fact::new("exp", moment(ends)).bad(format!("ran out {}", from_now(ends))),
+        Some(ends) => Fact::new("exp", moment(ends)).good(format!("runs out {}", from_now(ends))),
+        None => Fact::new("exp", MISSING).bad("Redis needs it"),
+    });
     if let Some(version) = claims.text("ver") {
-        facts.push(Fact::new("ver", version).note("the version of the token"));
+        facts.push(Fact::new("ver", version).note("version of the token"));
     }
     facts.push(match claims.text("xms_mirid") {
         Some(resource) => Fact::new("xms_mirid", resource).note("the managed identity"),
-        None => Fact::new("xms_mirid", "missing").note("no managed identity"),
+        None => Fact::new("xms_mirid", MISSING).note("not a managed identity"),
     });
     facts
+}
+
+const MISSING: &str = "missing";
+
+fn judged(name: &str, value: &str, claims: &Claims) -> Fact {
+    let fact = Fact::new(name, value);
+    match name {
+        "aud" if REDIS_AUDIENCES.contains(&value) => fact.good("the resource: Redis"),
+        "aud" => fact.bad("the resource: not Redis"),
+        "iss" => {
+            let tenant = claims.text("tid").and_then(|tenant| Uuid::try_parse(&tenant).ok());
+            if tenant.is_some_and(|tenant| value == issuer_v1(tenant) || value == issuer_v2(tenant)) {
+                fact.good("the issuer: Entra ID, for that tenant")
+            } else {
+                fact.remark("the issuer: not Entra ID's name for that tenant")
+            }
+        }
+        "tid" => fact.note("the tenant: must be the cache's"),
+        "oid" => fact.good("the principal: its user name"),
+        "appid" | "azp" => fact.note("the client id: not the user name"),
+        "idtyp" if value == "app" => fact.good("an application or a managed identity"),
+        "idtyp" if value == "user" => fact.remark("a person: no group's assignment counts"),
+        _ => fact,
+    }
 }

@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -121,13 +121,17 @@ impl ClientCertificate {
         if bytes.windows(21).any(|window| window == b"ENCRYPTED PRIVATE KEY") {
             return Err("its key is encrypted; this command reads plain keys only".to_owned().into());
         }
-        let key = PrivateKeyDer::from_pem_slice(&bytes)
-            .map_err(|_| "it holds a certificate and no private key".to_owned())?;
-        let key = match &key {
-            PrivateKeyDer::Pkcs1(key) => EncodingKey::from_rsa_der(key.secret_pkcs1_der()),
-            PrivateKeyDer::Pkcs8(key) => EncodingKey::from_rsa_der(key.secret_pkcs8_der()),
-            _ => return Err("its key is no RSA key, and Entra ID takes no other".to_owned().into()),
-        };
+        let begins = |marker: &[u8]| bytes.windows(marker.len()).position(|window| window == marker);
+        let key = [
+            b"-----BEGIN PRIVATE KEY-----".as_slice(),
+            b"-----BEGIN RSA PRIVATE KEY-----",
+            b"-----BEGIN EC PRIVATE KEY-----",
+        ]
+        .into_iter()
+        .find_map(begins)
+        .ok_or_else(|| "it holds a certificate and no private key".to_owned())?;
+        let key = EncodingKey::from_rsa_pem(&bytes[key..])
+            .map_err(|_| "its key is no RSA key, and Entra ID takes no other".to_owned())?;
         check(&certificate, &key)?;
         let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &certificate);
         let sha256 = digest::digest(&digest::SHA256, &certificate);

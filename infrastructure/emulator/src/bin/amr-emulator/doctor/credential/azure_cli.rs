@@ -46,7 +46,8 @@ impl Attempt<'_> {
                 note: format!("tenant {tenant}, from {}", program.display()),
             };
         }
-        Outcome::failed(refused(&complained, status))
+        let complained: Vec<String> = complained.lines().map(|line| self.secrets.clean(line)).collect();
+        Outcome::failed(refused(&complained.join("\n"), status))
     }
 }
 

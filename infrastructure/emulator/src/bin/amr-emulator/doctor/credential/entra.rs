@@ -5,7 +5,6 @@ use serde_json::Value;
 use ureq::http::Uri;
 
 use super::super::cause::Cause;
-use super::super::secret::Secret;
 use super::http::{Failure, Request, send};
 use super::{Attempt, Outcome, sentence, variable};
 
@@ -66,24 +65,21 @@ impl Attempt<'_> {
         ];
         form.extend_from_slice(with);
         let request = Request { url: &endpoint.url, headers: &[("accept", "application/json")], form: Some(&form) };
-        let reply = match send(self.case, &request) {
+        let reply = match send(self.case, self.secrets, &request) {
             Ok(reply) => reply,
             Err(failure) => return Outcome::failed(self.no_answer(endpoint, failure)),
         };
-        let json = reply.json();
-        let bad = Cause::bad_token_answer(&endpoint.authority, &reply.in_words());
-        let status = reply.status;
         if reply.clock.is_some() {
             *self.clock = reply.clock;
         }
-        let Some(json) = json else { return Outcome::failed(bad) };
-        if let (200, Some(token)) = (status, json["access_token"].as_str()) {
-            let note = format!("for {}, from {}", endpoint.client, endpoint.authority);
-            return Outcome::Token { text: Secret::new(token), note };
-        }
-        match refusal(&json) {
-            Some((code, said)) => Outcome::failed(refused(code, &said, &endpoint.tenant, &endpoint.client, proof)),
-            None => Outcome::failed(bad),
+        match (reply.status, reply.token, reply.json.as_ref().and_then(refusal)) {
+            (200, Some(text), _) => {
+                Outcome::Token { text, note: format!("for {}, from {}", endpoint.client, endpoint.authority) }
+            }
+            (_, _, Some((code, said))) => {
+                Outcome::failed(refused(code, &said, &endpoint.tenant, &endpoint.client, proof))
+            }
+            _ => Outcome::failed(Cause::bad_token_answer(&endpoint.authority, &reply.words)),
         }
     }
 

@@ -16,6 +16,7 @@ use ureq::{Agent, Proxy};
 
 use super::super::case::Case;
 use super::super::network::explain;
+use super::super::secret::{Secret, Secrets};
 use super::super::tls::in_words;
 
 /// The largest answer that is read.
@@ -40,10 +41,14 @@ pub(super) struct Request<'a> {
     pub(super) form: Option<&'a [(&'a str, &'a str)]>,
 }
 
-/// An answer, whatever its status.
+/// An answer, whatever its status. Only `token` holds something secret.
 pub(super) struct Reply {
     pub(super) status: u16,
-    pub(super) body: String,
+    pub(super) token: Option<Secret>,
+    /// The whole, if it is JSON.
+    pub(super) json: Option<Value>,
+    /// The whole in a few words, for an answer that is not what was asked for.
+    pub(super) words: String,
     pub(super) clock: Option<ClockSeen>,
 }
 
@@ -60,23 +65,19 @@ pub(super) enum Failure {
 }
 
 impl Reply {
-    pub(super) fn json(&self) -> Option<Value> {
-        serde_json::from_str(&self.body).ok().filter(Value::is_object)
-    }
-
-    /// For an answer that is not what was asked for.
-    pub(super) fn in_words(&self) -> String {
-        let start: String = self.body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
-        if start.is_empty() {
-            format!("HTTP {} without a body", self.status)
-        } else {
-            format!("HTTP {}, {start}", self.status)
-        }
+    fn new(status: u16, body: &str, clock: Option<ClockSeen>, secrets: &Secrets) -> Self {
+        let token = serde_json::from_str::<Value>(body).ok();
+        let token = token.and_then(|json| Some(Secret::new(json["access_token"].as_str()?)));
+        let clean = secrets.clean(body);
+        let start: String = clean.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
+        let words =
+            if start.is_empty() { format!("HTTP {status} without a body") } else { format!("HTTP {status}, {start}") };
+        Reply { status, token, json: serde_json::from_str(&clean).ok().filter(Value::is_object), words, clock }
     }
 }
 
 /// Sends a request and waits for the whole answer, in all for no longer than the case's patience.
-pub(super) fn send(case: &Case, request: &Request<'_>) -> Result<Reply, Failure> {
+pub(super) fn send(case: &Case, secrets: &Secrets, request: &Request<'_>) -> Result<Reply, Failure> {
     let host = request.url.host().unwrap_or_default().to_owned();
     if host == azure::IMDS_HOST && !case.imds {
         return Err(Failure::Unreachable("that address is called only with --imds".to_owned()));
@@ -123,7 +124,7 @@ pub(super) fn send(case: &Case, request: &Request<'_>) -> Result<Reply, Failure>
     let status = answer.status().as_u16();
     let body =
         answer.body_mut().with_config().limit(MOST).read_to_string().map_err(|e| explained(e, shown.as_deref()))?;
-    Ok(Reply { status, body, clock })
+    Ok(Reply::new(status, &body, clock, secrets))
 }
 
 fn explained(error: ureq::Error, proxy: Option<&str>) -> Failure {

@@ -5,7 +5,6 @@ use serde_json::Value;
 use ureq::http::Uri;
 
 use super::super::cause::Cause;
-use super::super::secret::Secret;
 use super::entra::{self, Proof};
 use super::http::{Failure, Request, send};
 use super::{Attempt, Outcome, sentence, variable};
@@ -99,7 +98,7 @@ impl Attempt<'_> {
         let Some(url) = parsed.and_then(|_| format!("{endpoint}?{}", query.finish()).parse().ok()) else {
             return Outcome::failed(Cause::bad_setting(kind.variable, "it is not an http URL"));
         };
-        let reply = match send(self.case, &Request { url: &url, headers: &[kind.header], form: None }) {
+        let reply = match send(self.case, self.secrets, &Request { url: &url, headers: &[kind.header], form: None }) {
             Ok(reply) => reply,
             Err(Failure::Unreachable(why) | Failure::NotTrusted(why) | Failure::Proxy(_, why)) => {
                 return Outcome::failed(Cause::managed_identity_unreachable(kind.variable, endpoint, &why));
@@ -107,21 +106,19 @@ impl Attempt<'_> {
             Err(Failure::Setting(variable, why)) => return Outcome::failed(Cause::bad_setting(variable, &why)),
             Err(Failure::NotHttp(why)) => return Outcome::failed(Cause::bad_token_answer(endpoint, &why)),
         };
-        let answer = reply.json();
-        let (status, words) = (reply.status, reply.in_words());
         if reply.clock.is_some() {
             *self.clock = reply.clock;
         }
-        if let (200, Some(token)) = (status, answer.as_ref().and_then(|json| json["access_token"].as_str())) {
+        if let (200, Some(text)) = (reply.status, reply.token) {
             let who = client
                 .map_or_else(|| "the system-assigned identity".to_owned(), |client| format!("client id {client}"));
-            return Outcome::Token { text: Secret::new(token), note: format!("for {who}, from {endpoint}") };
+            return Outcome::Token { text, note: format!("for {who}, from {endpoint}") };
         }
-        Outcome::failed(match answer.as_ref().and_then(message) {
-            Some(said) => refused(status, &said, client.as_deref(), endpoint),
+        Outcome::failed(match reply.json.as_ref().and_then(message) {
+            Some(said) => refused(reply.status, &said, client.as_deref(), endpoint),
             // A wrong header is sometimes answered with bare words.
-            None if status == 401 => Cause::managed_identity_refused(endpoint, &sentence(&words)),
-            None => Cause::bad_token_answer(endpoint, &words),
+            None if reply.status == 401 => Cause::managed_identity_refused(endpoint, &sentence(&reply.words)),
+            None => Cause::bad_token_answer(endpoint, &reply.words),
         })
     }
 }
