@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 use crate::authority::{Authority, Wanted, common_name};
-use crate::examination::{CLIENT_ID, Doctor, Report, SECRET, TENANT, good_token, now, token};
+use crate::examination::{CLIENT_ID, Doctor, IN_TIME, Report, SECRET, TENANT, good_token, now, token};
 use crate::servers::{self, Reply, Request, closed_port, good_redis, proxy};
 
 /// A good cache, and the authority of all servers of a test.
@@ -219,7 +219,7 @@ fn entra_id_cannot_be_reached_or_not_trusted() {
 fn whoever_does_not_answer_in_time_cannot_be_reached() {
     let place = Place::new();
     let silent = servers::serve(|_tcp| std::thread::sleep(std::time::Duration::from_secs(60)));
-    let report = place.doctor().with_entra(silent).env("AZURE_CLIENT_SECRET", SECRET).arg("--timeout=1").run();
+    let report = place.doctor().with_entra(silent).env("AZURE_CLIENT_SECRET", SECRET).arg(IN_TIME).run();
     report.is_caused_by("entra-unreachable", 6, &["no answer in time"]);
 }
 
@@ -263,7 +263,7 @@ fn a_proxy_is_used_for_entra_id_and_its_failures_are_its_own() {
     doctor(&format!("http://user:{SECRET}@127.0.0.1:{refusing}")).run().is_caused_by(
         "proxy",
         6,
-        &["login.microsoftonline.com", "403", &refusing.to_string()],
+        &["login.microsoftonline.com: it answers 403.", &refusing.to_string()],
     );
     let closed = closed_port();
     doctor(&format!("127.0.0.1:{closed}")).run().is_caused_by("proxy", 6, &["refused", &closed.to_string()]);
@@ -441,11 +441,24 @@ fn hostings_that_this_command_does_not_know_are_named() {
 #[test]
 fn the_address_of_virtual_machines_is_not_called_unasked() {
     let place = Place::new();
-    let report = place.doctor().env("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://169.254.169.254").run();
-    report.is_caused_by("managed-identity-unreachable", 6, &["only with --imds"]);
-    let report =
-        place.doctor().env("IDENTITY_ENDPOINT", "http://169.254.169.254/x").env("IDENTITY_HEADER", SECRET).run();
-    report.is_caused_by("managed-identity-unreachable", 6, &["only with --imds"]);
+    let report = place
+        .doctor()
+        .env("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://169.254.169.254")
+        .env("IDENTITY_ENDPOINT", "http://169.254.169.254/x")
+        .env("IDENTITY_HEADER", SECRET)
+        .run();
+    report.is_caused_by("no-credential", 6, &[]);
+    for flow in ["app-service", "pod-identity", "imds"] {
+        let fact = report.fact("credential", flow);
+        assert!(fact.starts_with("skipped") && fact.contains("only with --imds"), "{fact}");
+    }
+    let report = place
+        .doctor()
+        .with_entra(1)
+        .env("AZURE_AUTHORITY_HOST", "https://169.254.169.254")
+        .env("AZURE_CLIENT_SECRET", SECRET)
+        .run();
+    report.is_caused_by("bad-setting", 6, &["AZURE_AUTHORITY_HOST"]);
 }
 
 #[test]
@@ -514,7 +527,7 @@ fn the_azure_cli_gives_a_token() {
 fn the_azure_cli_fails() {
     let place = Place::new();
     let folder = tempfile::tempdir().unwrap();
-    let with = |script: &str| place.doctor().with_az(folder.path(), script).arg("--timeout=1").run();
+    let with = |script: &str| place.doctor().with_az(folder.path(), script).run();
     let say = |text: &str| format!("echo \"ERROR: {text}\" >&2; exit 1");
     with(&say("Please run 'az login' to setup account.")).is_caused_by("not-logged-in", 6, &["az login"]);
     let report = with(&say("AADSTS650057: Invalid resource. Trace ID: 1"));
@@ -531,8 +544,8 @@ fn an_azure_cli_that_hangs_is_ended_with_all_it_started() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path().display();
     let script = format!("/bin/sleep 61 & echo $! > {here}/pid; wait");
-    let report = place.doctor().with_az(folder.path(), &script).arg("--timeout=1").run();
-    report.is_caused_by("azure-cli-failed", 6, &["no answer within 3 s"]);
+    let report = place.doctor().with_az(folder.path(), &script).arg(IN_TIME).run();
+    report.is_caused_by("azure-cli-failed", 6, &["no answer within 10 s"]);
     let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
     // A killed process that nobody has waited for is still listed, as a zombie.
     let state = Command::new("ps").args(["-o", "stat=", "-p", pid.trim()]).output().unwrap().stdout;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use azure_managed_redis_emulator::Emulator;
 
 use crate::authority::{Authority, Wanted};
-use crate::examination::{Doctor, good_token};
+use crate::examination::{Doctor, IN_TIME, good_token};
 use crate::servers::{self, Answer, closed_port, good_redis, redis};
 
 /// At something like Redis that answers `command` in this way.
@@ -43,7 +43,7 @@ fn a_sign_in_without_an_answer() {
     let report = Doctor::at(closing, &authority).with_token(&good_token()).run();
     report.is_caused_by("sign-in-no-answer", 8, &["closed"]);
     let silent = redis(authority.server(), |_| Some(Answer::Silence));
-    let report = Doctor::at(silent, &authority).with_token(&good_token()).arg("--timeout=1").run();
+    let report = Doctor::at(silent, &authority).with_token(&good_token()).arg(IN_TIME).run();
     report.is_caused_by("sign-in-no-answer", 8, &["no answer in time"]);
 }
 

@@ -7,8 +7,8 @@ use azure_managed_redis_emulator::{Emulator, EventKind, Presented};
 use rcgen::ExtendedKeyUsagePurpose;
 
 use crate::authority::{Authority, Wanted};
-use crate::examination::{Doctor, good_token};
-use crate::servers::{self, good_redis, serve};
+use crate::examination::{Doctor, IN_TIME, good_token};
+use crate::servers::{good_redis, serve};
 
 #[test]
 fn a_certificate_of_another_authority_or_for_another_name_gets_no_token() {
@@ -96,7 +96,7 @@ fn servers_without_tls() {
         }
     });
     for port in [complaining, waiting] {
-        let report = Doctor::at(port, &authority).with_token(&good_token()).arg("--timeout=1").run();
+        let report = Doctor::at(port, &authority).with_token(&good_token()).arg(IN_TIME).run();
         report.is_caused_by("no-tls", 5, &["plain text, as Redis does"]);
         assert_eq!(report.step("sign-in")["status"], "skipped");
     }
@@ -106,7 +106,7 @@ fn servers_without_tls() {
             let _ = tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let report = Doctor::at(web, &authority).arg("--timeout=1").run();
+    let report = Doctor::at(web, &authority).arg(IN_TIME).run();
     report.is_caused_by("no-tls", 5, &["(HTTP/1.1 400 Bad Request)"]);
 }
 
@@ -114,7 +114,7 @@ fn servers_without_tls() {
 fn servers_that_say_nothing() {
     let authority = Authority::new();
     let silent = serve(|_tcp| std::thread::sleep(Duration::from_secs(60)));
-    Doctor::at(silent, &authority).arg("--timeout=1").run().is_caused_by("tls-silent", 5, &["says nothing for 1 s"]);
+    Doctor::at(silent, &authority).arg(IN_TIME).run().is_caused_by("tls-silent", 5, &["says nothing for 5 s"]);
     let closing = serve(drop);
     Doctor::at(closing, &authority).run().is_caused_by("tls-silent", 5, &["closes it"]);
 }

@@ -76,6 +76,11 @@ fn a_token_outside_its_time() {
     report.is_caused_by("token-expired", 7, &["ran out 10 min"]);
     // Whether Redis takes it is still worth knowing.
     assert_eq!(report.step("sign-in")["status"], "ok");
+    // A time that cannot be is no time.
+    for beyond in [json!(1e300), json!(-1e300), json!("soon"), json!(null)] {
+        let report = with(&authority, &token(&json!({ "exp": beyond, "nbf": beyond, "iat": beyond }))).run();
+        assert!(report.is_well().fact("token", "exp").starts_with("missing"), "{report:#?}");
+    }
     // Less than what counts as a wrong clock.
     let report = with(&authority, &token(&json!({ "iat": now() + 60, "nbf": now() + 60 }))).run();
     report.is_caused_by("token-not-yet-valid", 7, &["clock"]);

@@ -692,10 +692,9 @@ impl Cause {
         Cause::new(
             Kind::ClockSkew,
             format!("This machine's clock is wrong: {off}."),
-            "Set it by a time server. A client decides by it when to sign in again: with a wrong clock it comes too late, or asks \
-             without end",
+            "Set it by a time server (on Linux, `timedatectl set-ntp true`). A client decides by it when to sign in again: with a \
+             wrong clock it comes too late, or asks without end",
         )
-        .command("sudo timedatectl set-ntp true")
     }
 }
 
@@ -713,7 +712,7 @@ impl Cause {
             Kind::NotAssigned,
             format!(
                 "Redis refuses the principal {object_id} ({said}). The token is for Redis, in its time, and its oid was the user name: \
-                 so the principal has no access policy assignment on this cache."
+                 most likely the principal has no access policy assignment on this cache."
             ),
             fix,
         )

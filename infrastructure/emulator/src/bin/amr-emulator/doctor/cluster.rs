@@ -1,7 +1,7 @@
 //! The eighth step: which cluster policy the cache has, whether the addresses that its nodes announce can be reached, and
 //! what a cluster client needs for that.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::io;
 
 use redis::Value;
 use rustls::pki_types::ServerName;
@@ -10,6 +10,7 @@ use super::azure;
 use super::case::Case;
 use super::cause::Cause;
 use super::clients::MAPPINGS;
+use super::name::resolve;
 use super::network::all_at_once;
 use super::redis::{Connection, Reply};
 use super::report::{Examined, Fact, StepName};
@@ -33,7 +34,8 @@ pub(super) struct Found {
 struct Node {
     host: String,
     port: u16,
-    slots: Vec<(i64, i64)>,
+    /// First and last of each range.
+    slots: Vec<(u16, u16)>,
 }
 
 /// How connecting to a node went: under its own address, and under the host name.
@@ -156,11 +158,10 @@ fn oss_cluster(case: &Case, connection: &mut Connection, nodes: &[Node]) -> Exam
 }
 
 fn try_node(case: &Case, node: &Node) -> Tried {
-    let addresses: Vec<SocketAddr> =
-        (node.host.as_str(), node.port).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
+    let addresses = resolve(&node.host, node.port, case.patience).unwrap_or_default();
     let hand = |name: Option<ServerName<'static>>| {
         let (Some(address), Some(name)) = (addresses.first(), name) else {
-            return Err(Failure::Network(std::io::Error::other("it has no address")));
+            return Err(Failure::Network(io::Error::other("it has no address")));
         };
         shake_hands(*address, &name, &case.trust, case.patience).result.map(drop)
     };
@@ -182,7 +183,10 @@ impl Node {
     fn shown_slots(&self) -> String {
         match self.slots.as_slice() {
             [(first, last)] => format!("slots {first} to {last}"),
-            several => format!("{} slots", several.iter().map(|(first, last)| last - first + 1).sum::<i64>()),
+            several => format!(
+                "{} slots",
+                several.iter().map(|(first, last)| u32::from(last.saturating_sub(*first)) + 1).sum::<u32>()
+            ),
         }
     }
 }
@@ -195,6 +199,7 @@ fn nodes(value: &Value, asked: &str) -> Option<Vec<Node>> {
     for range in ranges {
         let Value::Array(parts) = range else { return None };
         let [Value::Int(first), Value::Int(last), serving @ ..] = parts.as_slice() else { return None };
+        let range = (u16::try_from(*first).ok()?, u16::try_from(*last).ok()?);
         for node in serving {
             let Value::Array(node) = node else { return None };
             let [host, Value::Int(port), ..] = node.as_slice() else { return None };
@@ -205,8 +210,8 @@ fn nodes(value: &Value, asked: &str) -> Option<Vec<Node>> {
             };
             let port = u16::try_from(*port).ok()?;
             match nodes.iter_mut().find(|known| known.host == host && known.port == port) {
-                Some(known) => known.slots.push((*first, *last)),
-                None => nodes.push(Node { host, port, slots: vec![(*first, *last)] }),
+                Some(known) => known.slots.push(range),
+                None => nodes.push(Node { host, port, slots: vec![range] }),
             }
         }
     }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::case::Case;
-use super::cause::Cause;
+use super::cause::{Cause, Kind};
 use super::report::{Examined, Fact, StepName};
 use super::secret::{Secret, Secrets};
 
@@ -131,6 +131,7 @@ pub(super) fn examine(case: &Case, secrets: &mut Secrets, clock: &mut Option<Clo
         Some(token) => Examined::ok(STEP, format!("{} gives a token", token.flow.name()), facts, token),
         None => {
             let (summary, cause) = match first_failure {
+                Some(cause) if cause.kind == Kind::CredentialIncomplete => ("no way to a token is set up", *cause),
                 Some(cause) => ("no way to a token works", *cause),
                 None => ("no way to a token is set up", Cause::no_credential()),
             };

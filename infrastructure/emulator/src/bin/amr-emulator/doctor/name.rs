@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use super::case::{Case, Target};
 use super::cause::Cause;
@@ -26,7 +27,7 @@ pub(super) fn examine(case: &Case) -> Examined<Vec<SocketAddr>> {
             vec![SocketAddr::new(address, target.port)],
         );
     }
-    let mut addresses = match resolve(case) {
+    let mut addresses = match resolve(&target.host, target.port, case.patience) {
         Ok(addresses) if !addresses.is_empty() => addresses,
         Ok(_) => return unknown(target, "the system's resolver finds none"),
         Err(why) => return unknown(target, &why),
@@ -51,12 +52,13 @@ fn unknown(target: &Target, why: &str) -> Examined<Vec<SocketAddr>> {
     Examined::failed(STEP, format!("{} has no address", target.host), vec![], Cause::name_unknown(target, why))
 }
 
-/// The system's resolver knows no time limit: it may go on in a thread of its own.
-fn resolve(case: &Case) -> Result<Vec<SocketAddr>, String> {
+/// The addresses of a name, or why there are none. The system's resolver knows no time limit: it may go on in a thread of its
+/// own.
+pub(super) fn resolve(host: &str, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, String> {
     let (send, receive) = mpsc::channel();
-    let (host, port) = (case.target.host.clone(), case.target.port);
+    let host = host.to_owned();
     std::thread::spawn(move || send.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter)));
-    match receive.recv_timeout(case.patience) {
+    match receive.recv_timeout(patience) {
         Ok(Ok(mut addresses)) => {
             let mut seen = Vec::new();
             addresses.retain(|address| {
@@ -69,7 +71,7 @@ fn resolve(case: &Case) -> Result<Vec<SocketAddr>, String> {
         }
         // The system's own words end the message.
         Ok(Err(e)) => Err(e.to_string().trim_start_matches("failed to lookup address information: ").to_lowercase()),
-        Err(_) => Err(format!("the system's resolver did not answer within {} s", case.patience.as_secs())),
+        Err(_) => Err(format!("the system's resolver did not answer within {} s", patience.as_secs())),
     }
 }
 

@@ -19,6 +19,9 @@ const STEP: StepName = StepName::Token;
 /// The claims of a token, unchecked.
 pub(super) struct Claims(Map<String, Value>);
 
+/// Later than this is no moment.
+const END_OF_9999: i64 = 253_402_300_799;
+
 impl Claims {
     pub(super) fn read(token: &str) -> Result<Self, String> {
         let parts: Vec<&str> = token.split('.').collect();
@@ -46,10 +49,11 @@ impl Claims {
 
     /// A claim that is a moment, in seconds since 1970.
     pub(super) fn moment(&self, name: &str) -> Option<i64> {
-        match self.0.get(name)? {
-            Value::String(text) => text.parse().ok(),
-            number => number.as_f64().map(|seconds| seconds as i64),
-        }
+        let seconds = match self.0.get(name)? {
+            Value::String(text) => text.parse().ok()?,
+            number => number.as_f64()? as i64,
+        };
+        Some(seconds).filter(|seconds| (0..=END_OF_9999).contains(seconds))
     }
 }
 

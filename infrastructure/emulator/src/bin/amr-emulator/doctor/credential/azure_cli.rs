@@ -19,7 +19,7 @@ use super::entra::{self, Proof};
 use super::{Attempt, Outcome, sentence};
 
 /// The Azure CLI takes seconds to start, where a server takes none.
-const SLOWER: u32 = 3;
+const SLOWER: u32 = 2;
 
 impl Attempt<'_> {
     pub(super) fn azure_cli(&mut self) -> Outcome {

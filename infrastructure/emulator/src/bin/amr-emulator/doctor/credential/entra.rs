@@ -87,6 +87,7 @@ impl Attempt<'_> {
         let authority = &endpoint.authority;
         match failure {
             Failure::Unreachable(why) => Cause::entra_unreachable(authority, &why),
+            Failure::NotPermitted => Cause::bad_setting("AZURE_AUTHORITY_HOST", "that is no address of Entra ID"),
             Failure::NotTrusted(why) => Cause::entra_not_trusted(authority, &why, &self.case.trust.source),
             Failure::Proxy(proxy, why) => Cause::proxy(&proxy, endpoint.url.host().unwrap_or_default(), &why),
             Failure::Setting(variable, why) => Cause::bad_setting(variable, &why),

@@ -55,6 +55,8 @@ pub(super) struct Reply {
 /// Why there is no answer.
 pub(super) enum Failure {
     Unreachable(String),
+    /// It is the address of Azure's virtual machines, and nobody asked for that.
+    NotPermitted,
     NotTrusted(String),
     /// The proxy, and what is wrong with it.
     Proxy(String, String),
@@ -80,7 +82,7 @@ impl Reply {
 pub(super) fn send(case: &Case, secrets: &Secrets, request: &Request<'_>) -> Result<Reply, Failure> {
     let host = request.url.host().unwrap_or_default().to_owned();
     if host == azure::IMDS_HOST && !case.imds {
-        return Err(Failure::Unreachable("that address is called only with --imds".to_owned()));
+        return Err(Failure::NotPermitted);
     }
     let proxy = proxy_for(request.url)?;
     let shown = proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
@@ -144,7 +146,12 @@ fn explained(error: ureq::Error, proxy: Option<&str>) -> Failure {
             None if error.kind() == io::ErrorKind::InvalidData => Failure::NotHttp(error.to_string()),
             None => unreachable(explain(&error)),
         },
-        ureq::Error::ConnectProxyFailed(why) => Failure::Proxy(proxy.unwrap_or_default().to_owned(), why),
+        ureq::Error::ConnectProxyFailed(why) => {
+            // "proxy server responded 403/403"
+            let why = why.replace("proxy server responded ", "it answers ");
+            let why = why.split('/').next().unwrap_or_default().to_owned();
+            Failure::Proxy(proxy.unwrap_or_default().to_owned(), why)
+        }
         ureq::Error::Timeout(_) => unreachable("no answer in time".to_owned()),
         ureq::Error::HostNotFound => unreachable("the name has no address".to_owned()),
         ureq::Error::Protocol(error) => Failure::NotHttp(error.to_string()),

@@ -103,6 +103,9 @@ impl Attempt<'_> {
             Err(Failure::Unreachable(why) | Failure::NotTrusted(why) | Failure::Proxy(_, why)) => {
                 return Outcome::failed(Cause::managed_identity_unreachable(kind.variable, endpoint, &why));
             }
+            Err(Failure::NotPermitted) => {
+                return Outcome::skipped(format!("{} names {}: only with --imds", kind.variable, azure::IMDS_HOST));
+            }
             Err(Failure::Setting(variable, why)) => return Outcome::failed(Cause::bad_setting(variable, &why)),
             Err(Failure::NotHttp(why)) => return Outcome::failed(Cause::bad_token_answer(endpoint, &why)),
         };
