@@ -75,7 +75,7 @@ pub(crate) const ISSUED_BEFORE: Duration = Duration::from_secs(300);
 
 /// The reply to a sign-in that is refused, whatever the reason. Differs from open-source Redis, which adds "or user is
 /// disabled.". That all reasons share it is **uncertain**.
-pub const WRONGPASS: &str = "-WRONGPASS invalid username-password pair";
+pub(crate) const WRONGPASS: &str = "-WRONGPASS invalid username-password pair";
 
 /// Time for the TLS handshake. **Uncertain.**
 pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(10);

@@ -12,6 +12,9 @@ pub const REDIS_SCOPE: &str = "https://redis.azure.com/.default";
 /// The TLS port of Azure Managed Redis. Microsoft Learn, "Azure Managed Redis architecture".
 pub const PORT: u16 = 10_000;
 
+/// The ports of the shards under the policy OSSCluster, first and last. Same source.
+pub const SHARD_PORTS: (u16, u16) = (8_500, 8_599);
+
 /// How host names of Azure Managed Redis end. Same source.
 pub const HOST_SUFFIX: &str = ".redis.azure.net";
 

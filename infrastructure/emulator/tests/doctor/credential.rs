@@ -561,7 +561,7 @@ fn the_first_token_wins_and_failures_before_it_are_told() {
     let report = both.run();
     report.is_well();
     assert!(report.fact("credential", "client-secret").starts_with("failed"), "{report:#?}");
-    assert!(report.fact("credential", "not tried").contains("azure-cli"), "{report:#?}");
+    assert!(report.fact("credential", "the rest").contains("azure-cli"), "{report:#?}");
     assert!(report.json["remarks"].to_string().contains("--flow client-secret"), "{report:#?}");
 }
 

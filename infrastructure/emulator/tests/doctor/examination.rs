@@ -41,7 +41,7 @@ pub(crate) struct Report {
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_amr-emulator"));
-    command.arg("doctor").stdin(Stdio::null());
+    command.arg("doctor").env_remove("COLUMNS").stdin(Stdio::null());
     command
 }
 

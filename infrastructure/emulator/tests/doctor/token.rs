@@ -24,8 +24,8 @@ fn claims_are_explained() {
         ("oid", OBJECT_ID),
         ("appid", "not the user name"),
         ("idtyp", "managed identity"),
-        ("nbf", "valid since"),
-        ("exp", "runs out in"),
+        ("nbf", "began"),
+        ("exp", "ends in"),
         ("ver", "1.0"),
         ("xms_mirid", resource),
     ] {

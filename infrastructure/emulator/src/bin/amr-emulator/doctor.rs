@@ -121,18 +121,12 @@ fn examine(case: &Case, mut report: Report) -> Report {
     };
     report.record(clock::examine(clock.as_ref(), principal.as_ref().map(|principal| &principal.claims)));
 
-    let skipped_because = match (&trusted, &token, &principal) {
-        (None, _, _) => "there is no connection that a token could be sent over",
-        (_, None, _) => "there is no token",
-        (_, _, None) => "the token is not one for Redis, so it is not sent",
-        _ => "",
-    };
-    let connection = match (trusted, &token, &principal) {
-        (Some(address), Some(token), Some(principal)) => {
-            report.record(sign_in::examine(case, address, token, principal))
-        }
-        _ => report.record(Examined::skipped(StepName::SignIn, skipped_because)),
-    };
+    let connection = report.record(match (trusted, &token, &principal) {
+        (Some(address), Some(token), Some(principal)) => sign_in::examine(case, address, token, principal),
+        (None, _, _) => Examined::skipped(StepName::SignIn, "there is no connection that a token could be sent over"),
+        (_, None, _) => Examined::skipped(StepName::SignIn, "there is no token"),
+        (_, _, None) => Examined::skipped(StepName::SignIn, "the token is not one for Redis, so it is not sent"),
+    });
     let signed_in = connection.is_some();
     let cluster = match connection {
         Some(mut connection) => report.record(cluster::examine(case, &mut connection)),

@@ -257,35 +257,50 @@ impl Cause {
 /// The name and the network.
 impl Cause {
     pub(super) fn name_unknown(target: &Target, why: &str) -> Self {
+        let (suffix, port, zone) = (azure::HOST_SUFFIX, azure::PORT, azure::PRIVATE_ZONE);
         let fix = if target.is_azure() {
-            "Compare the name with the endpoint on the cache's overview page; it ends in .<region>.redis.azure.net. If the cache \
-             has a private endpoint only, this machine must ask a DNS server that knows the zone privatelink.redis.azure.net"
+            format!(
+                "Compare the name with the endpoint on the cache's overview page; it is <name>.<region>{suffix}. If the cache has \
+                 a private endpoint only, this machine must ask a DNS server that knows the zone {zone}"
+            )
         } else if target.is_classic() {
-            "Compare the name with the one on the cache's overview page. Azure Cache for Redis is being retired: if this cache \
-             was moved to Azure Managed Redis, its name is <name>.<region>.redis.azure.net now, and its port 10000"
+            format!(
+                "Compare the name with the one on the cache's overview page. Azure Cache for Redis is being retired: if this \
+                 cache was moved to Azure Managed Redis, its name is <name>.<region>{suffix} now, and its port {port}"
+            )
         } else {
-            "Check the spelling. A cache of Azure Managed Redis is called <name>.<region>.redis.azure.net; the emulator is localhost"
+            format!(
+                "Check the spelling. A cache of Azure Managed Redis is called <name>.<region>{suffix}; the emulator is localhost"
+            )
         };
         Cause::new(Kind::NameUnknown, format!("{} has no address: {why}.", target.host), fix)
     }
 
     pub(super) fn port_closed(target: &Target, why: &str) -> Self {
-        let fix = if target.is_azure() {
-            format!("The port of Azure Managed Redis is {}: call `doctor {}` without another", azure::PORT, target.host)
+        let port = azure::PORT;
+        let fix = if target.is_azure() && target.port != port {
+            format!("The port of Azure Managed Redis is {port}: call `doctor {}` without another", target.host)
+        } else if target.is_azure() || target.is_classic() {
+            "Look at the state of the cache in the portal, and whether the name leads to it".to_owned()
         } else {
-            "Start the server, or give its port as HOST:PORT. `amr-emulator` by itself takes 10000; the one of `amr-emulator exec` \
-             is in REDIS_PORT"
-                .to_owned()
+            format!(
+                "Start the server, or give its port as HOST:PORT. `amr-emulator` by itself takes {port}; the one of \
+                 `amr-emulator exec` is in REDIS_PORT"
+            )
         };
         Cause::new(Kind::PortClosed, format!("Nobody listens on port {} of {}: {why}.", target.port, target.host), fix)
     }
 
     pub(super) fn no_answer(target: &Target, why: &str) -> Self {
         let fix = if target.is_azure() {
-            "Let this machine out to port 10000 (and 8500 to 8599 for the cluster policy OSSCluster). If the cache's public network \
-             access is disabled, connect from its virtual network, through the private endpoint"
+            let (first, last) = azure::SHARD_PORTS;
+            format!(
+                "Let this machine out to port {} (and {first} to {last} for the cluster policy OSSCluster). If the cache's public \
+                 network access is disabled, connect from its virtual network, through the private endpoint",
+                azure::PORT
+            )
         } else {
-            "Look for a firewall between this machine and the server, or a host that is off"
+            "Look for a firewall between this machine and the server, or a host that is off".to_owned()
         };
         Cause::new(Kind::NoAnswer, format!("{} port {} cannot be reached: {why}.", target.host, target.port), fix)
     }
@@ -297,8 +312,11 @@ impl Cause {
                 "{} leads to {address}, the cache's private endpoint, and this machine has no way there.",
                 target.host
             ),
-            "Run from the virtual network of the endpoint, one that is peered with it, or a VPN into it. From elsewhere a cache with \
-             public network access is needed, and a DNS server without the zone privatelink.redis.azure.net",
+            format!(
+                "Run from the virtual network of the endpoint, one that is peered with it, or a VPN into it. From elsewhere a cache \
+                 with public network access is needed, and a DNS server without the zone {}",
+                azure::PRIVATE_ZONE
+            ),
         )
     }
 
@@ -758,11 +776,15 @@ impl Cause {
     }
 
     pub(super) fn node_unreachable(node: &str, why: &str) -> Self {
+        let (first, last) = azure::SHARD_PORTS;
         Cause::new(
             Kind::NodeUnreachable,
             format!("The cluster announces the node {node}, which cannot be reached from here: {why}."),
-            "A client under OSSCluster connects to every node. Let this machine out to ports 8500 to 8599 of the cache, or give the \
-             cache the policy EnterpriseCluster, which has one address only (it cannot be changed later: make a new cache)",
+            format!(
+                "A client under OSSCluster connects to every node. Let this machine out to ports {first} to {last} of the cache, or \
+                 use a cache with the policy EnterpriseCluster, which has one address only (the policy of this one cannot be \
+                 changed)"
+            ),
         )
     }
 

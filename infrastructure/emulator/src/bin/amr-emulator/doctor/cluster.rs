@@ -111,10 +111,10 @@ fn oss_cluster(case: &Case, connection: &mut Connection, nodes: &[Node]) -> Exam
     for (node, attempt) in tried.iter().zip(&attempts) {
         let place = node.place();
         let (note, this) = match (&attempt.as_itself, &attempt.as_host) {
-            (Ok(()), _) => (format!("TLS as {}: accepted", node.host), None),
+            (Ok(()), _) => (format!("its certificate is for {} too", node.host), None),
             (Err(own), Ok(())) => {
                 needs_mapping = true;
-                (format!("TLS as {}: {}; as {host}: accepted", node.host, own.explain()), None)
+                (format!("TLS as {host}: yes; as {}: no, {}", node.host, own.explain()), None)
             }
             (Err(_), Err(failure)) => {
                 let why = failure.explain();

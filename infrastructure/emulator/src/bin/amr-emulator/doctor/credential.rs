@@ -125,7 +125,7 @@ pub(super) fn examine(case: &Case, secrets: &mut Secrets, clock: &mut Option<Clo
         }
     }
     if !untried.is_empty() {
-        facts.push(Fact::new("not tried", "there is one").note(untried.join(", ")));
+        facts.push(Fact::new("the rest", "not tried").note(format!("there is a token: {}", untried.join(", "))));
     }
     match token {
         Some(token) => Examined::ok(STEP, format!("{} gives a token", token.flow.name()), facts, token),

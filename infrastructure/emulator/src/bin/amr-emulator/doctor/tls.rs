@@ -271,7 +271,10 @@ fn describe(handshake: &Handshake, target: &Target, trust: &Trust) -> (Vec<Fact>
         None => names.good(format!("{} is among them", target.host)),
         Some(_) => names.bad(format!("{} is not among them", target.host)),
     });
-    let store = format!("{}, {} certificates", trust.source, trust.roots.len());
+    let store = match trust.roots.len() {
+        1 => format!("{}, one certificate", trust.source),
+        count => format!("{}, {count} certificates", trust.source),
+    };
     facts.push(match &chain {
         None => Fact::new("trusted", "yes").good(format!("by {store}")),
         Some(error) => Fact::new("trusted", "no").bad(format!("{}; asked: {store}", in_words(error))),

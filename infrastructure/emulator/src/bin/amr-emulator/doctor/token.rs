@@ -113,15 +113,13 @@ fn explained(claims: &Claims) -> Vec<Fact> {
         }
     }
     facts.push(match claims.moment("nbf") {
-        Some(begins) if begins > now() => {
-            Fact::new("nbf", moment(begins)).bad(format!("valid {} only", from_now(begins)))
-        }
-        Some(begins) => Fact::new("nbf", moment(begins)).good(format!("valid since {}", from_now(begins))),
+        Some(begins) if begins > now() => Fact::new("nbf", moment(begins)).bad(format!("begins {}", from_now(begins))),
+        Some(begins) => Fact::new("nbf", moment(begins)).good(format!("began {}", from_now(begins))),
         None => Fact::new("nbf", MISSING).remark("no start of its time"),
     });
     facts.push(match claims.moment("exp") {
-        Some(ends) if ends <= now() => Fact::new("exp", moment(ends)).bad(format!("ran out {}", from_now(ends))),
-        Some(ends) => Fact::new("exp", moment(ends)).good(format!("runs out {}", from_now(ends))),
+        Some(ends) if ends <= now() => Fact::new("exp", moment(ends)).bad(format!("ended {}", from_now(ends))),
+        Some(ends) => Fact::new("exp", moment(ends)).good(format!("ends {}", from_now(ends))),
         None => Fact::new("exp", MISSING).bad("Redis needs it"),
     });
     if let Some(version) = claims.text("ver") {
