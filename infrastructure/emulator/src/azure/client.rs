@@ -57,6 +57,11 @@ pub const SIGN_IN_AGAIN_BEFORE_EXPIRY: Duration = Duration::from_secs(180);
 /// reports of 2025 and 2026.
 pub const CLUSTER_REFUSED: &str = "command is not allowed";
 
+/// A command that reads two keys, and that a cache with slots refuses if they have different ones. Redis Enterprise,
+/// "Multi-key operations". That a cache with the policy NoCluster serves it, and so can be told from EnterpriseCluster, is
+/// **uncertain**.
+pub const ONE_SLOT_COMMAND: &str = "SUNION";
+
 /// What an open-source server without cluster mode answers to every `CLUSTER` command. Redis, `src/cluster.c`.
 pub const CLUSTER_DISABLED: &str = "cluster support disabled";
 

@@ -78,7 +78,7 @@ fn one_endpoint(connection: &mut Connection, said: String) -> Examined<Found> {
         };
         return Examined::ok(STEP, summary, facts, found);
     }
-    let reply = connection.command(&["SUNION", KEYS[0], KEYS[1]]);
+    let reply = connection.command(&[azure::ONE_SLOT_COMMAND, KEYS[0], KEYS[1]]);
     let (answer, summary) = match &reply {
         Reply::Error(said) if said.starts_with("CROSSSLOT") => {
             (said.as_str(), "EnterpriseCluster: one address; most commands take keys of one slot only")
