@@ -13,18 +13,29 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::azure;
-use crate::directory::{Identity, IdentityKind, ObjectId};
+use crate::directory::{Identity, IdentityKind, ObjectId, SUBSCRIPTION};
 use crate::events::Flow;
 use crate::keys::SigningKey;
 use crate::tenant::Tenant;
 
-/// A token that Entra ID has just made.
+/// A token that Entra ID has made.
+#[derive(Clone)]
 pub(crate) struct IssuedToken {
     pub(crate) jwt: String,
     pub(crate) uti: String,
     /// Seconds since 1970.
+    pub(crate) issued: u64,
+    /// Seconds since 1970.
     pub(crate) expires: u64,
+    /// Seconds until then.
     pub(crate) lifetime: u64,
+}
+
+impl IssuedToken {
+    /// The claim `nbf`, seconds since 1970.
+    pub(crate) fn not_before(&self) -> u64 {
+        self.issued.saturating_sub(azure::ISSUED_BEFORE.as_secs())
+    }
 }
 
 /// A token that is good, of the principal whose object id was sent as the user name. Whether that one may use the cache is
@@ -120,7 +131,7 @@ fn claims(
     now: u64,
 ) -> Map<String, Value> {
     let issuer = azure::issuer_v1(tenant_id);
-    let issued = now - azure::ISSUED_BEFORE.as_secs();
+    let issued = now.saturating_sub(azure::ISSUED_BEFORE.as_secs());
     let mut claims = Map::new();
     let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     claim("aud", json!(audience));
@@ -145,10 +156,10 @@ fn claims(
             claim("upn", json!(user_principal_name));
         }
         IdentityKind::SystemAssigned => {
-            claim("xms_mirid", json!(SITE));
+            claim("xms_mirid", json!(site()));
         }
         IdentityKind::UserAssigned { resource_id } => {
-            claim("xms_az_rid", json!(SITE));
+            claim("xms_az_rid", json!(site()));
             claim("xms_mirid", json!(resource_id));
         }
         IdentityKind::ServicePrincipal { .. } => {}
@@ -157,8 +168,9 @@ fn claims(
 }
 
 /// Resource id of the web app that the managed identities belong to.
-const SITE: &str =
-    "/subscriptions/5b5c4700-0000-4000-8000-000000000000/resourcegroups/emulator/providers/Microsoft.Web/sites/app";
+fn site() -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/emulator/providers/Microsoft.Web/sites/app")
+}
 
 /// Makes a token for `identity` at the time `now`, seconds since 1970.
 pub(crate) fn issue(
@@ -173,14 +185,14 @@ pub(crate) fn issue(
     let uti = random_text(16);
     let claims = claims(tenant_id, identity, flow, audience, &uti, lifetime, now);
     let expires = claims["exp"].as_u64().unwrap_or_default();
-    IssuedToken { jwt: sign(key, &claims), uti, expires, lifetime: lifetime.as_secs() }
+    IssuedToken { jwt: sign(key, &claims), uti, issued: now, expires, lifetime: lifetime.as_secs() }
 }
 
 fn sign(key: &SigningKey, claims: &Map<String, Value>) -> String {
     let mut header = Header::new(Algorithm::RS256);
     header.kid = Some(key.kid.clone());
     header.x5t = Some(key.kid.clone());
-    encode(&header, claims, &key.encoding).expect("an RSA key made by this crate can sign")
+    encode(&header, claims, &key.rsa.encoding).expect("an RSA key made by this crate can sign")
 }
 
 /// Checks a sign-in: the token, then whether the user name is its principal.
@@ -304,7 +316,7 @@ fn verify_signature(tenant: &Tenant, token: &str) -> Result<Map<String, Value>, 
     validation.validate_exp = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
-    match decode::<Map<String, Value>>(token, &key.decoding, &validation) {
+    match decode::<Map<String, Value>>(token, &key.rsa.decoding, &validation) {
         Ok(data) => Ok(data.claims),
         Err(error) => match error.kind() {
             jsonwebtoken::errors::ErrorKind::Json(_) => {
@@ -341,7 +353,10 @@ pub(crate) fn random_guid() -> Uuid {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::credentials::{Credentials, Folders};
     use crate::directory::Directory;
     use crate::keys::Keys;
 
@@ -355,7 +370,8 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let directory = Directory::fixed();
-            Fixture { tenant: Tenant::new(directory.clone(), Keys::of_this_process().unwrap()), directory }
+            let credentials = Credentials::new(&Folders { state: None, run: PathBuf::new() }, 0);
+            Fixture { tenant: Tenant::new(directory.clone(), Keys::of_this_process().unwrap(), credentials), directory }
         }
 
         fn object_id(&self) -> String {

@@ -165,7 +165,7 @@ fn the_managed_identity_endpoint_gives_each_identity_its_own_token() {
 fn the_managed_identity_endpoint_refuses_as_app_service_does() {
     let emulator = Emulator::start().unwrap();
     let good = "api-version=2019-08-01&resource=https://redis.azure.com";
-    let unknown = "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.";
+    let unknown = "Unable to load the proper Managed Identity.";
     let cases = [
         (format!("{good}&client_id=00000000-0000-0000-0000-000000000000"), None, 400, unknown),
         (format!("{good}&client_id={CLIENT}"), None, 400, unknown),
