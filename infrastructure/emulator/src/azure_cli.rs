@@ -320,11 +320,11 @@ fn scope(arguments: &Arguments<'_>) -> String {
 }
 
 /// The program itself. It needs nothing but bash.
-const PROGRAM: &str = r#"#!/usr/bin/env bash
+const PROGRAM: &str = r#"#!/usr/bin/env -S LC_ALL=C bash
 # Stands in for the Azure CLI: `az account get-access-token` as NAME, as far as client libraries ask for it.
 # The Azure Managed Redis emulator made it. It hands its arguments to the emulator, over loopback, and prints the answer.
+# The locale is set before bash starts, which would complain of one that the machine lacks; in it every character is one byte.
 set +o posix
-LC_ALL=C
 
 form=
 for argument in "$@"; do

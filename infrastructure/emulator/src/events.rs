@@ -94,6 +94,8 @@ pub enum EventKind {
     ProxyRefused {
         /// The host that was asked for, with the port, or the address of the request.
         host: String,
+        /// Why, as the client was told too.
+        why: String,
     },
     /// A TLS connection to the Redis port was made.
     ConnectionOpened {
@@ -347,9 +349,7 @@ impl Display for EventKind {
             EventKind::ProxyConnected { host } => {
                 write!(f, "proxy              connected to {host}, which is the emulator")
             }
-            EventKind::ProxyRefused { host } => {
-                write!(f, "proxy REFUSED      {host}: the proxy leads to Entra ID's hosts only, and only by CONNECT")
-            }
+            EventKind::ProxyRefused { host, why } => write!(f, "proxy REFUSED      {host}: {why}"),
             EventKind::ConnectionOpened { connection, tls, server_name, shard } => {
                 write!(f, "connection #{connection:<6} opened, {tls}")?;
                 if let Some(shard) = shard {

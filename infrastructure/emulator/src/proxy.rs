@@ -145,7 +145,7 @@ impl Proxy {
     }
 
     fn refuse(&self, host: String, status: StatusCode, why: &str) -> Response<Full<Bytes>> {
-        self.log.record(EventKind::ProxyRefused { host });
+        self.log.record(EventKind::ProxyRefused { host, why: why.to_owned() });
         let mut response = Response::new(Full::new(Bytes::from(format!("{why}\n"))));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
