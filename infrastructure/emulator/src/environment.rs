@@ -32,8 +32,8 @@ pub enum Hosting {
     /// address, 169.254.169.254, which is outside this emulator: on a virtual machine of Azure they get the machine's own token.
     /// Python, Node.js, Java and .NET honour it.
     Imds,
-    /// An App Service of before 2019: `MSI_ENDPOINT` and `MSI_SECRET`, which tells a token's expiry as a date in words. The present
-    /// libraries for Python and Go take these two variables for those of Azure Machine Learning and expect a number there.
+    /// An App Service of before 2019: `MSI_ENDPOINT` and `MSI_SECRET`. It tells a token's expiry as a date. The present libraries for
+    /// Python and Go take these two variables for those of Azure Machine Learning, and stumble over that date.
     Msi2017,
 }
 
@@ -111,7 +111,7 @@ impl Environment {
                 environment.add("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential".to_owned());
                 let (port, key) = (addresses.managed_identity, addresses.identity_header);
                 let folder = azure_cli::write(addresses.run_folder, name, port, key)?;
-                environment.add("PATH", path_after(&folder));
+                environment.add("PATH", path_after(&folder)?);
             }
             IdentityKind::ServicePrincipal { credentials, .. } => {
                 environment.add("AZURE_TENANT_ID", directory.tenant_id.to_string());
@@ -270,10 +270,12 @@ impl Environment {
 }
 
 /// The PATH around us with `folder` in front. Entries that are no text are left out: an environment holds text.
-fn path_after(folder: &Path) -> String {
+fn path_after(folder: &Path) -> Result<String, Error> {
     let around = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    let entries = env::split_paths(&around).filter_map(|entry| entry.to_str().map(str::to_owned));
-    std::iter::once(folder.display().to_string()).chain(entries).collect::<Vec<_>>().join(":")
+    let entries = env::split_paths(&around).filter(|entry| entry.to_str().is_some());
+    let all = env::join_paths(std::iter::once(folder.to_owned()).chain(entries));
+    let all = all.map_err(|e| Error::State { path: folder.to_owned(), why: format!("it can't be on PATH: {e}") })?;
+    Ok(all.to_string_lossy().into_owned())
 }
 
 /// So that it can be handed to [`std::process::Command::envs`].

@@ -154,12 +154,16 @@ impl ManagedIdentity {
         let (asked, resource) = resource(request, Endpoint::Imds)?;
         let directory = self.tenant.directory();
         let identity = imds_identity(&directory, wanted(request))?;
-        // When IMDS itself asks for another is not known; clients ask it long after half of a token's life.
-        let is_enough = |left, of| 2 * left > of;
-        let token = self.cache.token(&self.tenant, identity, Flow::ManagedIdentity, resource, is_enough);
+        let token = self.cache.token(&self.tenant, identity, Flow::ManagedIdentity, resource, is_fresh);
         let body = azure::imds_token(&token, asked, identity.client_id);
         Ok(Answer::new(200, body, Outcome::issued(identity, Flow::ManagedIdentity, resource, &token)))
     }
+}
+
+/// Whether IMDS gives a token out again that has `left` of its life. When the real one asks for another is not known; clients ask
+/// it long after the half.
+fn is_fresh(left: u64, of: u64) -> bool {
+    2 * left > of
 }
 
 /// On a virtual machine whoever names no identity gets the system-assigned one, or the only one that there is.
@@ -245,5 +249,16 @@ fn wanted(request: &Request) -> ManagedIdentityId {
         ManagedIdentityId::Resource(id)
     } else {
         ManagedIdentityId::SystemAssigned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_given_out_again_until_half_of_its_life_is_over() {
+        assert!(is_fresh(86_400, 86_400) && is_fresh(51, 100));
+        assert!(!is_fresh(50, 100) && !is_fresh(1, 2));
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::rand;
+use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
@@ -120,7 +120,7 @@ fn refuse<T>(reason: Refusal, why: impl Into<String>) -> Result<T, Refused> {
 }
 
 /// The claims of a token for `identity`, version 1.0. Which claims, and how their values look: published tokens of
-/// service principals and managed identities, see [`azure`].
+/// service principals and managed identities, and of a person those that an activity log of Azure tells, see [`azure`].
 fn claims(
     tenant_id: Uuid,
     identity: &Identity,
@@ -142,17 +142,26 @@ fn claims(
     claim("aio", json!(random_text(32)));
     claim("appid", json!(identity.client_id.to_string()));
     claim("appidacr", json!(azure::appidacr(flow)));
-    claim("idp", json!(issuer));
-    claim("idtyp", json!(if matches!(identity.kind, IdentityKind::User { .. }) { "user" } else { "app" }));
-    claim("oid", json!(identity.object_id.to_string()));
+    let object_id = identity.object_id.to_string();
+    let is_person = matches!(identity.kind, IdentityKind::User { .. });
+    if !is_person {
+        claim("idp", json!(issuer));
+    }
+    claim("idtyp", json!(if is_person { "user" } else { "app" }));
+    claim("oid", json!(object_id));
     claim("rh", json!(format!("1.{}", random_text(36))));
-    claim("sub", json!(identity.object_id.to_string()));
+    claim("sub", json!(if is_person { pairwise(&object_id, audience) } else { object_id }));
     claim("tid", json!(tenant_id.to_string()));
     claim("uti", json!(uti));
     claim("ver", json!("1.0"));
     match &identity.kind {
         IdentityKind::User { user_principal_name } => {
+            claim("acr", json!("1"));
+            claim("amr", json!(["pwd", "mfa"]));
+            claim("ipaddr", json!("127.0.0.1"));
+            claim("name", json!(identity.name));
             claim("scp", json!("user_impersonation"));
+            claim("unique_name", json!(user_principal_name));
             claim("upn", json!(user_principal_name));
         }
         IdentityKind::SystemAssigned => {
@@ -168,6 +177,11 @@ fn claims(
 }
 
 /// Resource id of the web app that the managed identities belong to.
+/// A person's `sub`: another for each resource, and never the object id.
+fn pairwise(object_id: &str, audience: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, format!("{object_id} {audience}").as_bytes()))
+}
+
 fn site() -> String {
     format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/emulator/providers/Microsoft.Web/sites/app")
 }

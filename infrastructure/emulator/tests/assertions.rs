@@ -606,6 +606,13 @@ fn the_emulators_own_issuer_writes_a_token_that_anybody_can_check() {
     validation.set_audience(&[AUDIENCE]);
     assert!(jsonwebtoken::decode::<Value>(&token, &key, &validation).is_ok());
 
+    let forged = STRANGER.sign(&json!({ "alg": "RS256", "kid": "mine" }), &own);
+    let reply = exchange(&emulator, client_id, &forged);
+    let text = format!(
+        "The certificate with identifier mine used to sign the federated credential could not be found in the metadata of identity provider {issuer}."
+    );
+    assert_refused(&emulator, "forged", &reply, (401, "invalid_client", 7_000_272, text, "shows no key 'mine'"));
+
     // It is not for anybody else.
     let reply = exchange(&emulator, CLIENT, &token);
     assert_eq!(reply.json["error_codes"], json!([70_025]));

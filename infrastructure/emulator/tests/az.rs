@@ -81,6 +81,8 @@ fn an_access_token_is_printed_as_the_cli_prints_it() {
     assert_eq!(claims["oid"], DEVELOPER);
     assert_eq!((&claims["idtyp"], &claims["appidacr"]), (&json!("user"), &json!("0")));
     assert_eq!(claims["appid"], "04b07795-8ddb-461a-bbee-02f9e1bf7b46");
+    assert_eq!((&claims["scp"], &claims["upn"]), (&json!("user_impersonation"), &json!("developer@emulator.example")));
+    assert_ne!(claims["sub"], claims["oid"], "a person's is another for each resource");
     let event = emulator.events().pop().unwrap().kind;
     let EventKind::TokenIssued { flow: Flow::AzureCli, exchange: Some(exchange), .. } = event else {
         panic!("{event:?}")
@@ -307,9 +309,16 @@ fn an_az_of_an_emulator_that_is_gone_says_so() {
     let copy = kept.path().join("az");
     std::fs::copy(&az.program, &copy).unwrap();
     drop(first);
-    let output = Command::new("bash").arg(&copy).args(["account", "show"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).starts_with("ERROR: the emulator that made this az does not answer on port"));
+    for strict in [false, true] {
+        let mut command = Command::new("bash");
+        if strict {
+            command.env("POSIXLY_CORRECT", "1");
+        }
+        let output = command.arg(&copy).args(["account", "show"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let error = text(&output.stderr);
+        assert!(error.starts_with("ERROR: the emulator that made this az does not answer on port"), "{error}");
+    }
 
     // Another emulator on the same port has another key.
     let second = Emulator::start().unwrap();
