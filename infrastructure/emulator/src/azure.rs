@@ -106,6 +106,9 @@ pub(crate) const ENTRA_HOSTS: &[&str] = &[
     "login.chinacloudapi.cn",
 ];
 
+/// Scopes that belong to OpenID Connect and to no resource: MSAL for Go sends three of them even for an application.
+pub(crate) const OPENID_SCOPES: &[&str] = &["openid", "offline_access", "profile", "email"];
+
 /// The only `client_assertion_type`. RFC 7523.
 pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -314,6 +317,18 @@ impl EntraError {
             1_002_012,
             format!(
                 "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."
+            ),
+        )
+    }
+
+    /// Source: Microsoft Learn, "AADSTS error codes"; the text in Blazor samples of Microsoft's.
+    pub(crate) fn several_resources(scope: &str) -> Self {
+        Self::new(
+            400,
+            "invalid_scope",
+            28_000,
+            format!(
+                "Provided value for the input parameter scope is not valid because it contains more than one resource. Scope {scope} is not valid."
             ),
         )
     }

@@ -185,9 +185,7 @@ impl Entra {
         };
         let resource = match version {
             Version::V1 => asked,
-            Version::V2 => asked
-                .strip_suffix("/.default")
-                .ok_or_else(|| EntraError::scope_without_default(&cut_long(asked, 128)))?,
+            Version::V2 => resource_of_scope(asked)?,
         };
         let flow = match request.form("client_assertion") {
             Some(assertion) => {
@@ -222,6 +220,16 @@ impl Entra {
             Version::V2 => azure::entra_token_v2(&token),
         };
         Ok(Answer::new(200, body, Outcome::issued(identity, flow, resource, &token)))
+    }
+}
+
+/// The resource that a scope names, with what OpenID Connect adds left out.
+fn resource_of_scope(scope: &str) -> Result<&str, EntraError> {
+    let mut of_resources = scope.split_whitespace().filter(|scope| !azure::OPENID_SCOPES.contains(scope));
+    match (of_resources.next().and_then(|scope| scope.strip_suffix("/.default")), of_resources.next()) {
+        (Some(resource), None) => Ok(resource),
+        (_, Some(_)) => Err(EntraError::several_resources(&cut_long(scope, 128))),
+        (None, None) => Err(EntraError::scope_without_default(&cut_long(scope, 128))),
     }
 }
 

@@ -32,8 +32,8 @@ pub enum Hosting {
     /// address, 169.254.169.254, which is outside this emulator: on a virtual machine of Azure they get the machine's own token.
     /// Python, Node.js, Java and .NET honour it.
     Imds,
-    /// An App Service of before 2019: `MSI_ENDPOINT` and `MSI_SECRET`. It tells a token's expiry as a date. The present libraries for
-    /// Python and Go take these two variables for those of Azure Machine Learning, and stumble over that date.
+    /// An App Service of before 2019: `MSI_ENDPOINT` and `MSI_SECRET`. It tells a token's expiry as a date. For older libraries: the
+    /// present ones take these two variables for those of Azure Machine Learning, whose answers have a number there.
     Msi2017,
 }
 

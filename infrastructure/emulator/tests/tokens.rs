@@ -39,6 +39,18 @@ fn a_client_secret_gets_a_token_with_the_claims_of_a_service_principal() {
     assert_eq!((identity.as_str(), *flow, *lifetime), ("service-principal", Flow::ClientSecret, 4000));
 }
 
+/// MSAL for Go adds these even for an application.
+#[test]
+fn scopes_of_openid_connect_do_no_harm() {
+    let emulator = Emulator::start().unwrap();
+    let scope = "https://redis.azure.com/.default openid offline_access profile";
+    let form =
+        [("grant_type", "client_credentials"), ("client_id", CLIENT), ("client_secret", SECRET), ("scope", scope)];
+    let reply = token_request(&emulator, TENANT, &form);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.claims()["aud"], "https://redis.azure.com");
+}
+
 #[test]
 fn each_refusal_of_the_token_endpoint_has_entras_code_and_shape() {
     let emulator = Emulator::start().unwrap();
@@ -64,6 +76,15 @@ fn each_refusal_of_the_token_endpoint_has_entras_code_and_shape() {
         (TENANT, with("grant_type", Some("password")), 400, "unsupported_grant_type", 70_003, "'password'"),
         (TENANT, with("scope", None), 400, "invalid_request", 900_144, "'scope'"),
         (TENANT, with("scope", Some("https://redis.azure.com")), 400, "invalid_scope", 1_002_012, "/.default suffixed"),
+        (TENANT, with("scope", Some("openid profile")), 400, "invalid_scope", 1_002_012, "/.default suffixed"),
+        (
+            TENANT,
+            with("scope", Some("https://redis.azure.com/.default https://vault.azure.net/.default")),
+            400,
+            "invalid_scope",
+            28_000,
+            "more than one resource",
+        ),
         (
             TENANT,
             with("scope", Some("https://redis.example/.default")),

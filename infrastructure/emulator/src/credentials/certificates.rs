@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::DecodingKey;
-use p12_keystore::{KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+use p12_keystore::{EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, PrivateKey, PrivateKeyChain};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
@@ -247,8 +247,8 @@ impl Made {
     }
 }
 
-/// AES-256 and SHA-256, which OpenSSL 3, .NET and Java read without their legacy parts. Few rounds, because there is no password
-/// to stretch: it is empty, as Azure's own downloads have it.
+/// Triple DES and SHA-1, because every reader knows them, OpenSSL 3 without its legacy provider included; AES would keep out Go's.
+/// They protect nothing here, nor would others: the password is empty, as in Azure's own downloads. So there are few rounds too.
 fn pkcs12(name: &str, certificate: &str, key: &PrivateKeyDer<'_>) -> Result<Vec<u8>, String> {
     const ROUNDS: u32 = 1000;
     let why = |e: p12_keystore::error::Error| e.to_string();
@@ -258,7 +258,13 @@ fn pkcs12(name: &str, certificate: &str, key: &PrivateKeyDer<'_>) -> Result<Vec<
     let chain = PrivateKeyChain::new(vec![1], key, [certificate]);
     let mut store = KeyStore::new();
     store.add_entry(name, KeyStoreEntry::PrivateKeyChain(chain));
-    store.writer("").encryption_iterations(ROUNDS).mac_iterations(ROUNDS).write().map_err(why)
+    let writer = store.writer("").encryption_algorithm(EncryptionAlgorithm::PbeWithShaAnd3KeyTripleDesCbc);
+    writer
+        .encryption_iterations(ROUNDS)
+        .mac_algorithm(MacAlgorithm::HmacSha1)
+        .mac_iterations(ROUNDS)
+        .write()
+        .map_err(why)
 }
 
 /// Base64 in either alphabet, padded or not: client libraries send every mixture.
