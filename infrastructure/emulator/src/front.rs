@@ -1,5 +1,6 @@
 //! The Redis ports: TLS in front of the engines, sign-in by Entra token, the connection closed when the token runs out.
 
+mod awaiting;
 mod commands;
 mod connection;
 mod connections;
