@@ -1,6 +1,8 @@
 //! The HTTP side that Entra ID and the managed identity endpoint share: a request comes in, a plain function answers it,
 //! the exchange goes to the event log with everything secret cut out.
 
+mod pace;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use crate::azure;
 use crate::events::{EventKind, EventLog, Flow, HttpExchange, Service};
 use crate::faults::{Fault, Faults};
 use crate::tls::{self, Tls};
+
+use pace::Pace;
 
 /// Larger bodies are refused: the largest honest one, a token request with a client assertion, has a few kilobytes.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -138,12 +142,22 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(&Request) -> Answer + Send + Sync + 'static,
 {
+    let pace = Pace::new();
+    let requests = pace.clone();
     let handler = service_fn(move |request| {
-        let (server, answer) = (server.clone(), answer.clone());
-        async move { Ok::<_, Infallible>(respond(request, &server, answer.as_ref()).await) }
+        let (server, answer, running) = (server.clone(), answer.clone(), requests.request());
+        async move {
+            let response = respond(request, &server, answer.as_ref()).await;
+            drop(running);
+            Ok::<_, Infallible>(response)
+        }
     });
-    // An error here is a client that went away or does not speak HTTP: nothing that anybody could act on.
-    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), handler).await;
+    let builder = auto::Builder::new(TokioExecutor::new());
+    tokio::select! {
+        // An error here is a client that went away or does not speak HTTP: nothing that anybody could act on.
+        _ = builder.serve_connection(TokioIo::new(stream), handler) => {}
+        () = pace.too_slow() => {}
+    }
 }
 
 /// What a fault does to a request: an answer in place of the right one, or time that passes first.
@@ -173,8 +187,9 @@ async fn respond(
 ) -> Response<Full<Bytes>> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let answered = match Limited::new(body, LARGEST_BODY).collect().await {
-        Ok(body) => {
+    let body = tokio::time::timeout(pace::BODY_TIME, Limited::new(body, LARGEST_BODY).collect()).await;
+    let answered = match body {
+        Ok(Ok(body)) => {
             let body = body.to_bytes();
             let request = Request {
                 method: parts.method.to_string(),
@@ -195,7 +210,7 @@ async fn respond(
             };
             (request, answer)
         }
-        Err(_) => {
+        unreadable => {
             let request = Request {
                 method: parts.method.to_string(),
                 path: parts.uri.path().to_owned(),
@@ -207,9 +222,13 @@ async fn respond(
             };
             let body = json!({
                 "error": "invalid_request",
-                "error_description": format!("The request has no readable body of at most {LARGEST_BODY} bytes."),
+                "error_description": format!(
+                    "The request has no readable body of at most {LARGEST_BODY} bytes within {} s.",
+                    pace::BODY_TIME.as_secs()
+                ),
             });
-            (request, Answer { status: 413, body, outcome: Outcome::Neither })
+            let status = if unreadable.is_err() { 408 } else { 413 };
+            (request, Answer { status, body, outcome: Outcome::Neither })
         }
     };
     let (request, answer) = answered;
@@ -315,5 +334,49 @@ pub(crate) fn cut_long(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         None => text.to_owned(),
         Some((at, _)) => format!("{}…", &text[..at]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Outputs;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Sends `bytes` one by one, a second apart, and gives what came back and how long it took until the end.
+    async fn trickle(bytes: Vec<u8>) -> (String, Duration) {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let shared = Arc::new(Server {
+            service: Service::Entra,
+            tls: None,
+            log: Arc::new(EventLog::new(Outputs::default())),
+            faults: Arc::new(Faults::default()),
+        });
+        let serving = tokio::spawn(serve_connection(server, shared, Arc::new(|_: &Request| Answer::ok(json!({})))));
+        let started = tokio::time::Instant::now();
+        for byte in bytes {
+            if client.write_all(&[byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let mut reply = String::new();
+        let _ = client.read_to_string(&mut reply).await;
+        serving.await.unwrap();
+        (reply, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_trickles_is_let_go() {
+        let long = Duration::from_secs(200);
+        let (reply, passed) = trickle(b"GET / HTTP/1.1\r\n".iter().copied().chain([b'x'; 1000]).collect()).await;
+        assert!(reply.is_empty() && passed < long, "{passed:?} {reply}");
+        // The start of the preface of HTTP/2, of which nobody can tell yet what it is.
+        let (reply, passed) = trickle(b"PRI * HTTP/2.0\r\n".to_vec()).await;
+        assert!(reply.is_empty() && passed < long, "{passed:?} {reply}");
+        let body = "POST /t HTTP/1.1\r\nContent-Length: 1000\r\n\r\nbody";
+        let (reply, passed) = trickle(body.into()).await;
+        assert!(reply.starts_with("HTTP/1.1 408") && passed < long, "{passed:?} {reply}");
     }
 }

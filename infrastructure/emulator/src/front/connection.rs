@@ -313,3 +313,27 @@ async fn read(from: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> io:
     }
     Ok(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A unix socket whose queue is full refuses at once, unlike one of TCP.
+    #[test]
+    fn an_engine_with_a_full_queue_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connected = runtime.block_on(async {
+            let first = connect(&socket).await.unwrap();
+            let second = connect(&socket);
+            tokio::pin!(second);
+            let waits = tokio::time::timeout(Duration::from_millis(100), &mut second).await.is_err();
+            std::thread::spawn(move || (listener.accept().unwrap(), listener.accept().unwrap()));
+            (waits, second.await.is_ok(), first)
+        });
+        assert!(connected.0 && connected.1);
+    }
+}

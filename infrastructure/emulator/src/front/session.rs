@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::azure;
+use crate::directory::ObjectId;
 use crate::events::{ClosedBy, EventKind, RespExchange};
 use crate::token::{self, CheckedToken, Refusal};
 
@@ -41,6 +42,8 @@ pub(super) struct Session<'a> {
     sign_ins: u32,
     /// A sign-in that the engine should accept has been sent: what comes behind it is no stranger's.
     may_be_signed_in: bool,
+    /// By whose token that was, the last time.
+    sent_for: Option<ObjectId>,
     /// A word that is in the engine's answer to a refused sign-in and nowhere else, so that the answer can be replaced.
     nonce: String,
 }
@@ -97,6 +100,7 @@ impl<'a> Session<'a> {
             current: None,
             sign_ins: 0,
             may_be_signed_in: false,
+            sent_for: None,
             nonce: token::random_text(18),
         }
     }
@@ -225,6 +229,9 @@ impl<'a> Session<'a> {
         let command = self.front.commands.id(sign_in.command.as_bytes(), b"");
         self.counts.add(command);
         self.may_be_signed_in |= matches!(sign_in.verdict, Verdict::Accepted(_) | Verdict::AccessKey);
+        if let Verdict::Accepted(token) = &sign_in.verdict {
+            self.sent_for = Some(token.object_id);
+        }
         let waiting = Waiting { sign_in, sent: Instant::now() };
         if self.is_raw && self.transaction.is_open() {
             self.queued.push(waiting);
@@ -411,9 +418,9 @@ impl<'a> Session<'a> {
     /// The connection has ended.
     pub(super) fn closed(&self, by: ClosedBy) {
         let connection = self.connection.number;
-        let by = match (by, &self.current) {
+        let by = match (by, self.sent_for) {
             // The engine ends the connections of a user that it is to forget.
-            (ClosedBy::Server, Some(Current::Token(token))) if self.front.cache.password(token.object_id).is_none() => {
+            (ClosedBy::Server, Some(principal)) if self.front.cache.password(principal).is_none() => {
                 ClosedBy::AssignmentRemoved
             }
             _ => by,

@@ -127,14 +127,18 @@ impl Client {
     }
 
     fn blob(&mut self, length: usize) -> String {
-        while self.read.len() < length + 2 {
-            let mut buffer = [0; 16 * 1024];
-            let count = self.stream.read(&mut buffer).unwrap();
-            assert!(count > 0, "the connection was closed");
-            self.read.extend(&buffer[..count]);
-        }
-        let text = self.read.drain(..length + 2).take(length).collect();
+        let mut text = self.bytes(length + 2);
+        text.truncate(length);
         String::from_utf8(text).unwrap()
+    }
+
+    /// The next bytes, whatever they are.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let known = self.read.len().min(count);
+        let mut bytes: Vec<u8> = self.read.drain(..known).collect();
+        bytes.resize(count, 0);
+        self.stream.read_exact(&mut bytes[known..]).unwrap();
+        bytes
     }
 
     /// The next reply, whole.
