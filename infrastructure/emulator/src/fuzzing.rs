@@ -19,8 +19,15 @@ use crate::keys::Keys;
 use crate::tenant::Tenant;
 use crate::token;
 
-/// Splits a test case into where to cut and what.
-fn cut(data: &[u8]) -> Option<(u8, Vec<&[u8]>, &[u8])> {
+/// A test case: some flags, and a stream in pieces.
+struct Case<'a> {
+    flags: u8,
+    pieces: Vec<&'a [u8]>,
+    stream: &'a [u8],
+}
+
+/// The test case that these bytes mean.
+fn cut(data: &[u8]) -> Option<Case<'_>> {
     let ([flags, size], stream) = data.split_first_chunk::<2>()?;
     // Small pieces and large ones by turns.
     let sizes = [usize::from(*size) + 1, usize::from(size % 7) + 1, 16_384];
@@ -33,7 +40,7 @@ fn cut(data: &[u8]) -> Option<(u8, Vec<&[u8]>, &[u8])> {
         pieces.push(piece);
         rest = behind;
     }
-    Some((*flags, pieces, stream))
+    Some(Case { flags: *flags, pieces, stream })
 }
 
 /// More than the scanner of requests may ever keep.
@@ -281,7 +288,7 @@ fn pass(pieces: &[&[u8]], signed_in: bool, accepted: bool) -> Passed {
 /// The scanner of requests, with a stream that is cut in any way: what the engine reads of it is what it would read of the stream
 /// itself, less the sign-ins; it never reads a sign-in, and it ends where the front gives up.
 pub fn requests(data: &[u8]) {
-    let Some((flags, pieces, stream)) = cut(data) else { return };
+    let Some(Case { flags, pieces, stream }) = cut(data) else { return };
     let (signed_in, accepted) = (flags & 1 != 0, flags & 2 != 0);
     let passed = pass(&pieces, signed_in, accepted);
     assert_eq!(passed, pass(&[stream], signed_in, accepted), "a cut makes a difference");
@@ -421,7 +428,7 @@ fn note(into: &mut Replies, item: &[u8], n: u64) {
 /// The scanner of replies: any cut gives the same, everything passes, and of a well-formed stream it finds what a slow reader
 /// finds.
 pub fn replies(data: &[u8]) {
-    let Some((_, pieces, stream)) = cut(data) else { return };
+    let Some(Case { pieces, stream, .. }) = cut(data) else { return };
     let found = scan(&pieces);
     let whole = scan(&stream.chunks(4096).collect::<Vec<_>>());
     assert_eq!(found, whole, "a cut makes a difference");
