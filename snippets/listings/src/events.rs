@@ -44,6 +44,8 @@ fn sentence(kind: &str, event: &Value) -> String {
             Some(_) => format!("{connection} opened over {} to {}", plain("tls"), code("server_name")),
             None => format!("{connection} opened over {}", plain("tls")),
         },
+        "proxy-connected" => format!("The proxy led to {}, which is the emulator", code("host")),
+        "proxy-refused" => format!("The proxy refused {}", code("host")),
         "tls-failed" => format!("TLS with {} failed: {}", service(event), plain("why")),
         "sign-in-accepted" => {
             let again = match (text(event, "renewal").as_str(), text(event, "nth").as_str()) {
