@@ -352,6 +352,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_listed_stays_in_its_order() {
+        let text = "[identities.b]\nkind = 'user-assigned'\n[identities.a]\nkind = 'user-assigned'";
+        assert_eq!(Configuration::parse(text).unwrap().directory.names(), "b, a");
+    }
+
+    #[test]
     fn each_mistake_is_named() {
         let user = "[identities.u]\nkind = 'user-assigned'\n";
         let cases = [
