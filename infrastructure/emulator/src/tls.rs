@@ -17,7 +17,7 @@ pub(crate) struct Tls {
     names: Vec<&'static str>,
     /// For ALPN.
     protocols: &'static [&'static [u8]],
-    acceptor: RwLock<TlsAcceptor>,
+    now: RwLock<(Presented, TlsAcceptor)>,
 }
 
 impl Tls {
@@ -27,19 +27,24 @@ impl Tls {
         protocols: &'static [&'static [u8]],
         presented: Presented,
     ) -> Result<Self, Error> {
-        let acceptor = RwLock::new(acceptor(keys, &names, protocols, presented)?);
-        Ok(Tls { names, protocols, acceptor })
+        let acceptor = acceptor(keys, &names, protocols, presented)?;
+        Ok(Tls { names, protocols, now: RwLock::new((presented, acceptor)) })
     }
 
     /// For the next connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.now.read().unwrap_or_else(|poisoned| poisoned.into_inner()).1.clone()
+    }
+
+    /// What the next connection will see.
+    pub(crate) fn presented(&self) -> Presented {
+        self.now.read().unwrap_or_else(|poisoned| poisoned.into_inner()).0
     }
 
     /// From now on new connections see another certificate.
     pub(crate) fn present(&self, keys: &Keys, presented: Presented) -> Result<(), Error> {
         let acceptor = acceptor(keys, &self.names, self.protocols, presented)?;
-        *self.acceptor.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = acceptor;
+        *self.now.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = (presented, acceptor);
         Ok(())
     }
 }
