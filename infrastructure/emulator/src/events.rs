@@ -24,7 +24,8 @@ const KEPT: usize = 100_000;
 pub struct Event {
     /// 1 for the first event of an emulator, then counting up without gaps.
     pub seq: u64,
-    /// When it happened, UTC, to the microsecond.
+    /// When it happened, UTC, to the microsecond. Of a request and its reply: when the reply went; its `duration_us` before that
+    /// the request came.
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub time: OffsetDateTime,
@@ -270,6 +271,11 @@ pub enum ClosedBy {
 /// An HTTP request and its reply, as far as a sequence diagram needs them. Secrets and tokens are cut out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HttpExchange {
+    /// Who was asked.
+    pub service: Service,
+    /// Protocol version of the connection, `TLSv1.2` or `TLSv1.3`. Absent for plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
     /// For example `POST`.
     pub method: String,
     /// Path and query.

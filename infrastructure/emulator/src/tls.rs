@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::{Arc, RwLock};
 
+use rustls::ServerConnection;
 use tokio_rustls::TlsAcceptor;
 
 use crate::Error;
@@ -53,6 +54,12 @@ fn acceptor(keys: &Keys, names: &[&str], protocols: &[&[u8]], presented: Present
     let mut config = keys.server_config(names, presented)?;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The protocol version of a connection, as people write it: `TLSv1.3`.
+pub(crate) fn version(connection: &ServerConnection) -> String {
+    let version = connection.protocol_version().and_then(|version| version.as_str().map(|name| name.replace('_', ".")));
+    version.unwrap_or_default()
 }
 
 /// The TLS library's error, with the usual cause where there is one.

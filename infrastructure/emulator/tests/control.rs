@@ -941,6 +941,7 @@ fn a_sign_in_can_be_drawn_from_its_events() {
     };
 
     let EventKind::HttpRequest { service: Service::Entra, exchange } = &discovery.kind else { panic!("{discovery:?}") };
+    assert_eq!((exchange.service, exchange.tls.as_deref()), (Service::Entra, Some("TLSv1.3")));
     assert_eq!((exchange.method.as_str(), exchange.status), ("GET", 200));
     assert!(exchange.path.ends_with("/.well-known/openid-configuration") && exchange.response_body.contains("issuer"));
     let issue = |event: &Event| match event.kind.clone() {
