@@ -329,7 +329,7 @@ impl Builder {
             sign_in_time: self.sign_in_time,
             idle_time: self.idle_time,
         };
-        let front = Front::new(tenant.clone(), cache.clone(), log.clone(), redis_tls.clone(), limits);
+        let front = Front::new(tenant.clone(), cache.clone(), log.clone(), redis_tls.clone(), limits)?;
         let front = Arc::new(front);
         let api = Arc::new(api::Server::default());
         let hosts = Hosts { port: places.entra };

@@ -9,6 +9,7 @@ pub(crate) mod requests;
 mod session;
 mod sign_in;
 mod slots;
+mod workers;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -28,6 +29,7 @@ use crate::tls::{self, Tls};
 
 pub(crate) use commands::Commands;
 pub(crate) use connections::{Connections, Who};
+use workers::Workers;
 
 /// What all connections share.
 pub(crate) struct Front {
@@ -39,6 +41,7 @@ pub(crate) struct Front {
     pub(crate) connections: Connections,
     tls: Arc<Tls>,
     listening: Mutex<HashMap<Endpoint, Vec<AbortHandle>>>,
+    workers: Workers,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -69,9 +72,9 @@ impl Front {
         log: Arc<EventLog>,
         tls: Arc<Tls>,
         limits: Limits,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let table = cache.any_node().and_then(|node| node.engine()).map(|engine| engine.commands.clone());
-        Front {
+        Ok(Front {
             tenant,
             commands: Commands::new(&table.unwrap_or_default(), cache.policy),
             cache,
@@ -80,9 +83,10 @@ impl Front {
             connections: Connections::default(),
             tls,
             listening: Mutex::default(),
+            workers: Workers::start()?,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-        }
+        })
     }
 
     /// Starts to accept connections for `endpoint`. Called inside the runtime.
@@ -105,6 +109,7 @@ impl Front {
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
+        self.workers.stop();
     }
 
     async fn accept(self: Arc<Self>, endpoint: Endpoint, listener: TcpListener) {
@@ -113,16 +118,18 @@ impl Front {
                 accepted = listener.accept() => accepted,
                 () = self.stop.cancelled() => return,
             };
-            let Ok((stream, _)) = accepted else {
+            let Ok(stream) = accepted.and_then(|(stream, _)| stream.into_std()) else {
                 // Out of file descriptors, most likely: give the open connections a moment to end.
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             };
-            self.tasks.spawn(self.clone().connection(endpoint, stream));
+            self.workers.spawn(self.tasks.track_future(self.clone().connection(endpoint, stream)));
         }
     }
 
-    async fn connection(self: Arc<Self>, endpoint: Endpoint, stream: TcpStream) {
+    async fn connection(self: Arc<Self>, endpoint: Endpoint, stream: std::net::TcpStream) {
+        // It belongs to the runtime of the thread that serves it.
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
         let _ = stream.set_nodelay(true);
         let failed = |why: String| self.log.record(EventKind::TlsFailed { service: Service::Redis, why });
         let handshake = tokio::time::timeout(self.limits.handshake_time, self.tls.acceptor().accept(stream));
