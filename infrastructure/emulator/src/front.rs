@@ -6,6 +6,7 @@ mod connection;
 mod connections;
 pub(crate) mod replies;
 pub(crate) mod requests;
+mod seldom;
 mod session;
 mod sign_in;
 mod slots;

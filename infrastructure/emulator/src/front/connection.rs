@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use crate::events::{ClosedBy, EventKind};
 
 use super::connections::Connection;
+use super::seldom::Seldom;
 use super::session::{Refused, Sent, Session};
 use super::sign_in::{self, Handled};
 use super::{Endpoint, Front, replies, requests};
@@ -92,12 +93,18 @@ async fn pump(
             end = &mut replies => end,
         }
     };
+    let from_outside = async {
+        tokio::select! {
+            biased;
+            by = clock(session, &changed) => by,
+            by = connection.closed() => by,
+            () = front.stop.cancelled() => ClosedBy::Shutdown,
+        }
+    };
     tokio::select! {
         biased;
         by = both_ways => by,
-        by = clock(session, &changed) => by,
-        by = connection.closed() => by,
-        () = front.stop.cancelled() => ClosedBy::Shutdown,
+        by = Seldom::new(from_outside) => by,
     }
 }
 
