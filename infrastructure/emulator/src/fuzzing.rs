@@ -411,7 +411,7 @@ fn read_value(bytes: &[u8], depth: usize, element: Option<u64>, into: &mut Repli
 fn note(into: &mut Replies, item: &[u8], n: u64) {
     let Some(reply) = into.replies.last_mut() else { return };
     let Some(end) = item.iter().position(|&byte| byte == b'\n') else { return };
-    let text = item[..end].trim_ascii_end();
+    let text = item[..end].strip_suffix(b"\r").unwrap_or(&item[..end]);
     match text.first() {
         Some(b':') => reply.number = std::str::from_utf8(&text[1..]).ok().and_then(|text| text.parse().ok()),
         Some(b'$' | b'=' | b'!') if n == 0 => {

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Header, crypto, encode};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::map::{Entry, Map};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::azure;
@@ -364,28 +365,40 @@ fn verify_signature(tenant: &Tenant, token: &str) -> Result<Map<String, Value>, 
 
 /// The three parts of a token, or what is wrong with its form.
 fn parts(token: &str) -> Result<[&str; 3], &'static str> {
-    if token.is_empty() {
-        return Err("it is empty");
+    if !token.bytes().all(is_of_a_token) {
+        return Err(if token.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
+            "it begins with the word Bearer, which belongs to HTTP"
+        } else if token.contains(char::is_whitespace) {
+            "it holds a space or a line end"
+        } else if token.contains(['=', '+', '/']) {
+            "it is in base64 with '=', '+' or '/', a token is in base64url without"
+        } else {
+            "it holds a character that no token has"
+        });
     }
-    if token.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-        return Err("it begins with the word Bearer, which belongs to HTTP");
-    }
-    if token.contains(char::is_whitespace) {
-        return Err("it holds a space or a line end");
-    }
-    if token.contains(['=', '+', '/']) {
-        return Err("it is in base64 with '=', '+' or '/', a token is in base64url without");
-    }
-    if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-        return Err("it holds a character that no token has");
-    }
-    let parts: Vec<&str> = token.split('.').collect();
-    match parts[..] {
-        ["", ..] => Err("it has no header"),
-        [header, payload, signature] => Ok([header, payload, signature]),
-        [_, _, _, _, _] => Err("it has five parts, so it is encrypted"),
+    let mut parts = token.split('.');
+    let first = [parts.next(), parts.next(), parts.next()];
+    match (first, parts.count()) {
+        ([Some(""), None, None], _) => Err("it is empty"),
+        ([Some(""), ..], _) => Err("it has no header"),
+        ([Some(header), Some(payload), Some(signature)], 0) => Ok([header, payload, signature]),
+        (_, 2) => Err("it has five parts, so it is encrypted"),
         _ => Err("it has not three parts with dots between"),
     }
+}
+
+/// Whether it is of the alphabet of base64url, or the dot between the parts.
+fn is_of_a_token(byte: u8) -> bool {
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'_' | b'.');
+            byte += 1;
+        }
+        table
+    };
+    TABLE[usize::from(byte)]
 }
 
 /// The JSON object in a part of a token, or what is wrong with it. A name that is there twice would mean one thing to one reader
@@ -419,12 +432,13 @@ impl<'de> Deserialize<'de> for Members {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut read = Members { members: Map::new(), repeated: None };
+                // Entra ID's tokens have some twenty claims.
+                let mut read = Members { members: Map::with_capacity(32), repeated: None };
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    if read.members.contains_key(&name) {
-                        read.repeated = Some(name.clone());
+                    match read.members.entry(name) {
+                        Entry::Vacant(place) => drop(place.insert(value)),
+                        Entry::Occupied(known) => read.repeated = Some(known.key().clone()),
                     }
-                    read.members.insert(name, value);
                 }
                 Ok(read)
             }
