@@ -466,13 +466,15 @@ struct State {
     events: VecDeque<Event>,
     outputs: Outputs,
     colour: bool,
+    /// How many wait for the next event. Without one there is nobody to wake, which costs a system call.
+    waiting: usize,
 }
 
 impl EventLog {
     pub(crate) fn new(outputs: Outputs) -> Self {
         let colour = outputs.stderr && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         EventLog {
-            state: Mutex::new(State { next: 1, events: VecDeque::new(), outputs, colour }),
+            state: Mutex::new(State { next: 1, events: VecDeque::new(), outputs, colour, waiting: 0 }),
             changed: Condvar::new(),
             news: watch::Sender::new(false),
         }
@@ -503,8 +505,11 @@ impl EventLog {
             state.events.pop_front();
         }
         state.events.push_back(event);
+        let is_awaited = state.waiting > 0;
         drop(state);
-        self.changed.notify_all();
+        if is_awaited {
+            self.changed.notify_all();
+        }
         self.news.send_modify(|_| {});
     }
 
@@ -546,10 +551,12 @@ impl EventLog {
                 return true;
             }
             let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+            state.waiting += 1;
             state = match self.changed.wait_timeout(state, left) {
                 Ok((state, _)) => state,
                 Err(poisoned) => poisoned.into_inner().0,
             };
+            state.waiting -= 1;
         }
     }
 }

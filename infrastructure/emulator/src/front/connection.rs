@@ -141,6 +141,8 @@ async fn requests(
 ) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(BUFFER);
     let mut scanner = requests::Scanner::new();
+    // What goes to the engine in place of something, and what stands before that: sent together with what follows.
+    let mut ahead = Vec::new();
     // Many clients hang up without TLS's goodbye: whatever ends the stream, the engine is told that nothing more comes.
     while let Ok(1..) = read(&mut client, &mut buffer).await {
         loop {
@@ -164,26 +166,32 @@ async fn requests(
                 }
             };
             let pass = scanner.passable();
-            if pass > 0 {
-                engine.write_all(&buffer[..pass]).await?;
+            let Some(held) = held else {
+                if ahead.is_empty() {
+                    engine.write_all(&buffer[..pass]).await?;
+                } else {
+                    ahead.extend_from_slice(&buffer[..pass]);
+                    engine.write_all(&std::mem::take(&mut ahead)).await?;
+                }
                 buffer.advance(pass);
                 scanner.passed(pass);
-            }
-            let Some(held) = held else { break };
-            // Whatever came before has been sent, whatever comes after waits: nothing overtakes a sign-in.
+                break;
+            };
+            // Nothing overtakes a sign-in: what came before is sent before, what comes after is not looked at until then.
+            ahead.extend_from_slice(&buffer[..pass]);
             let count = scanner.position();
             buffer.advance(count);
             scanner.passed(count);
             scanner.release();
-            let bytes = match held {
-                Held::Refused(refused) => lock(session).refuse(refused),
-                Held::Credentials(arguments) => sign_in(front, &arguments, session, changed),
+            match held {
+                Held::Refused(refused) => ahead.extend(lock(session).refuse(refused)),
+                Held::Credentials(arguments) => ahead.extend(sign_in(front, &arguments, session, changed)),
                 Held::Malformed(instead) => {
-                    engine.write_all(&instead).await?;
+                    ahead.extend(instead);
+                    engine.write_all(&ahead).await?;
                     return discard(client, buffer).await;
                 }
-            };
-            engine.write_all(&bytes).await?;
+            }
         }
     }
     engine.shutdown().await
