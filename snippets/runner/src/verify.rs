@@ -406,7 +406,7 @@ impl Verifier {
                 let mut situation = situation(scenario, listing);
                 if let Stop::After(condition, _) = situation.stop {
                     let lives = situation.lifetime.filter(|life| *life < SHORT_LIFE).map(|life| 2 * life);
-                    situation.stop = Stop::After(condition, NEVER_SHOWN_WITHIN + lives.unwrap_or_default());
+                    situation.stop = Stop::After(condition, NEVER_SHOWN_WITHIN.max(lives.unwrap_or_default()));
                 }
                 let run = run(&program, &situation)?;
                 (judge(&self.expect(listing)?, &run), run)
