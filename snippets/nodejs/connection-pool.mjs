@@ -1,8 +1,11 @@
-// Many tasks share a few connections to Azure Managed Redis while tokens are renewed, until the
-// program is told to stop.
+// Many tasks share a few connections to Azure Managed Redis while tokens are renewed,
+// until the program is told to stop.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClientPool } from 'redis';
 
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;
@@ -23,7 +26,7 @@ const credentialsProvider =
     tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
   });
 
-// One client carries any number of commands at once. A pool is for commands that block, or watch.
+// One client carries many commands at once. A pool is for commands that block, or watch.
 const pool = createClientPool(
   { url: `rediss://${REDIS_HOST}:${REDIS_PORT}`, credentialsProvider },
   { minimum: 4, maximum: 4 },

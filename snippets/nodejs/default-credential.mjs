@@ -1,5 +1,5 @@
-// Signs in to Azure Managed Redis with whatever identity there is: your own on your machine, the
-// application's in Azure.
+// Signs in to Azure Managed Redis with whatever identity there is: your own on your
+// machine, the application's in Azure.
 
 import { DefaultAzureCredential } from '@azure/identity';
 import {
@@ -15,12 +15,13 @@ if (!REDIS_HOST) {
 }
 
 // ANCHOR: shown
-// AZURE_TOKEN_CREDENTIALS narrows down what is tried: `dev`, `prod`, or the name of one credential.
-const credentialsProvider = EntraIdCredentialsProviderFactory.createForDefaultAzureCredential({
-  credential: new DefaultAzureCredential(),
-  scopes: REDIS_SCOPE_DEFAULT,
-  tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
-});
+// AZURE_TOKEN_CREDENTIALS says what is tried: `dev`, `prod`, or the name of a credential.
+const credentialsProvider =
+  EntraIdCredentialsProviderFactory.createForDefaultAzureCredential({
+    credential: new DefaultAzureCredential(),
+    scopes: REDIS_SCOPE_DEFAULT,
+    tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
+  });
 
 const client = createClient({
   url: `rediss://${REDIS_HOST}:${REDIS_PORT}`,

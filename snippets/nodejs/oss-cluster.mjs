@@ -1,8 +1,11 @@
-// Reads and writes across the shards of an Azure Managed Redis with the clustering policy OSSCluster.
-// Each shard is a connection of its own, and signs in by itself.
+// Reads and writes across the shards of an Azure Managed Redis with the clustering policy
+// OSSCluster. Each shard is a connection of its own, and signs in by itself.
 
 import assert from 'node:assert/strict';
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createCluster } from 'redis';
 
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;
@@ -20,7 +23,7 @@ const credentialsProvider =
 const cluster = createCluster({
   rootNodes: [{ url: `rediss://${REDIS_HOST}:${REDIS_PORT}` }],
   defaults: { credentialsProvider, socket: { tls: true } },
-  // The shards announce IP addresses, and the certificate names the host: reach each by that.
+  // The shards announce IP addresses, and the certificate names the host: reach each by it.
   nodeAddressMap: (address) => ({
     host: REDIS_HOST,
     port: Number(address.slice(address.lastIndexOf(':') + 1)),

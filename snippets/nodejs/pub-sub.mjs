@@ -1,9 +1,12 @@
-// Publishes and subscribes on Azure Managed Redis while tokens are renewed, until it is told to stop,
-// and counts that no message is lost.
+// Publishes and subscribes on Azure Managed Redis while tokens are renewed, until it is
+// told to stop, and counts that no message is lost.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;

@@ -1,14 +1,22 @@
-// Signs in to Azure Managed Redis as a service principal that proves itself with a certificate. The
-// file holds the certificate and its private key, in PEM.
+// Signs in to Azure Managed Redis as a service principal that proves itself with a
+// certificate. The file holds the certificate and its private key, in PEM.
 
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_CERTIFICATE_PATH } = process.env;
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;
-if (!AZURE_TENANT_ID || !AZURE_CLIENT_ID || !AZURE_CLIENT_CERTIFICATE_PATH || !REDIS_HOST) {
+if (
+  !AZURE_TENANT_ID ||
+  !AZURE_CLIENT_ID ||
+  !AZURE_CLIENT_CERTIFICATE_PATH ||
+  !REDIS_HOST
+) {
   throw new Error(
     'AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_CERTIFICATE_PATH or REDIS_HOST is not set',
   );

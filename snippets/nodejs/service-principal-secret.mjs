@@ -1,12 +1,18 @@
-// Signs in to Azure Managed Redis as a service principal that proves itself with a client secret.
+// Signs in to Azure Managed Redis as a service principal that proves itself with a client
+// secret.
 
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET } = process.env;
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;
 if (!AZURE_TENANT_ID || !AZURE_CLIENT_ID || !AZURE_CLIENT_SECRET || !REDIS_HOST) {
-  throw new Error('AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET or REDIS_HOST is not set');
+  throw new Error(
+    'AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET or REDIS_HOST is not set',
+  );
 }
 
 // ANCHOR: shown

@@ -1,7 +1,10 @@
-// Signs in to Azure Managed Redis with the system-assigned managed identity of the Azure service
-// this program runs in.
+// Signs in to Azure Managed Redis with the system-assigned managed identity of the Azure
+// service this program runs in.
 
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;

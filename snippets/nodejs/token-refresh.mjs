@@ -1,9 +1,12 @@
-// Keeps one connection to Azure Managed Redis busy while its token is renewed again and again, until
-// it is told to stop.
+// Keeps one connection to Azure Managed Redis busy while its token is renewed again and
+// again, until it is told to stop.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;
@@ -18,8 +21,8 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 }
 
 // ANCHOR: shown
-// Fetches the next token when 70 % of the life of this one have passed. Every open connection then
-// signs in again with it.
+// Fetches the next token when 70 % of the life of this one have passed. Every open
+// connection then signs in again with it.
 const credentialsProvider =
   EntraIdCredentialsProviderFactory.createForSystemAssignedManagedIdentity({
     clientId: '', // The type wants one; nothing reads it.
@@ -30,7 +33,7 @@ const client = createClient({
   url: `rediss://${REDIS_HOST}:${REDIS_PORT}`,
   credentialsProvider,
 });
-// Without a listener, the first error ends the process. With one, the client connects again.
+// Without a listener, the first error ends the process. With one, it connects again.
 client.on('error', console.error);
 await client.connect();
 

@@ -1,6 +1,10 @@
-// Signs in to Azure Managed Redis with a user-assigned managed identity, chosen by its client id.
+// Signs in to Azure Managed Redis with a user-assigned managed identity, chosen by its
+// client id.
 
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { AZURE_CLIENT_ID, REDIS_HOST, REDIS_PORT = '10000' } = process.env;
@@ -9,11 +13,12 @@ if (!AZURE_CLIENT_ID || !REDIS_HOST) {
 }
 
 // ANCHOR: shown
-const credentialsProvider = EntraIdCredentialsProviderFactory.createForUserAssignedManagedIdentity({
-  clientId: AZURE_CLIENT_ID, // The type wants it; only the next line counts.
-  userAssignedClientId: AZURE_CLIENT_ID,
-  tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
-});
+const credentialsProvider =
+  EntraIdCredentialsProviderFactory.createForUserAssignedManagedIdentity({
+    clientId: AZURE_CLIENT_ID, // The type wants it; only the next line counts.
+    userAssignedClientId: AZURE_CLIENT_ID,
+    tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
+  });
 
 const client = createClient({
   url: `rediss://${REDIS_HOST}:${REDIS_PORT}`,

@@ -1,5 +1,5 @@
-// A web application that counts its visitors in Azure Managed Redis. It serves at the port that PORT
-// names, as App Service wants it.
+// A web application that counts its visitors in Azure Managed Redis. It serves at the
+// port that PORT names, as App Service wants it.
 
 import { once } from 'node:events';
 import {
@@ -26,7 +26,8 @@ const credentialsProvider =
     },
   });
 
-// One for all requests. It connects again by itself, as long as somebody listens for its errors.
+// One for all requests. It connects again by itself, as long as somebody listens for its
+// errors.
 const redis = createClient({
   url: `rediss://${REDIS_HOST}:${REDIS_PORT}`,
   credentialsProvider,

@@ -1,4 +1,5 @@
-// Signs in to Azure Managed Redis with the workload identity of a pod in Azure Kubernetes Service.
+// Signs in to Azure Managed Redis with the workload identity of a pod in Azure Kubernetes
+// Service.
 
 import { WorkloadIdentityCredential } from '@azure/identity';
 import {
@@ -14,13 +15,14 @@ if (!REDIS_HOST) {
 }
 
 // ANCHOR: shown
-// This factory takes any credential of @azure/identity. Tenant, client id and the file with the
-// pod's token come from the environment that the cluster sets.
-const credentialsProvider = EntraIdCredentialsProviderFactory.createForDefaultAzureCredential({
-  credential: new WorkloadIdentityCredential(),
-  scopes: REDIS_SCOPE_DEFAULT,
-  tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
-});
+// This factory takes any credential of @azure/identity. Tenant, client id and the file
+// with the pod's token come from the environment that the cluster sets.
+const credentialsProvider =
+  EntraIdCredentialsProviderFactory.createForDefaultAzureCredential({
+    credential: new WorkloadIdentityCredential(),
+    scopes: REDIS_SCOPE_DEFAULT,
+    tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
+  });
 
 const client = createClient({
   url: `rediss://${REDIS_HOST}:${REDIS_PORT}`,

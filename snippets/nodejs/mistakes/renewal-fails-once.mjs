@@ -1,5 +1,5 @@
-// The network fails for a moment when a token is due: with the library's own idea of what to try
-// again, and with another.
+// The network fails for a moment when a token is due: with the library's own idea of what
+// to try again, and with another.
 
 import {
   DEFAULT_RETRY_POLICY,
@@ -16,7 +16,9 @@ async function renew(name, retry) {
   let requests = 0;
   globalThis.fetch = (...request) => {
     requests += 1;
-    return requests === 2 ? Promise.reject(new TypeError('fetch failed')) : network(...request);
+    return requests === 2
+      ? Promise.reject(new TypeError('fetch failed'))
+      : network(...request);
   };
 
   const credentialsProvider =
@@ -32,7 +34,9 @@ async function renew(name, retry) {
   });
   client.on('error', (error) => console.log(`${name}: ${error.message}`));
   await client.connect();
-  const lost = new Promise((resolve) => client.once('ready', () => resolve('connected anew')));
+  const lost = new Promise((resolve) =>
+    client.once('ready', () => resolve('connected anew')),
+  );
   const renewed = Promise.withResolvers();
   const [, subscription] = await credentialsProvider.subscribe({
     onNext: () => renewed.resolve('signed in again'),
@@ -45,6 +49,9 @@ async function renew(name, retry) {
   globalThis.fetch = network;
 }
 
-await renew('every error is tried again', { ...DEFAULT_RETRY_POLICY, isRetryable: () => true });
+await renew('every error is tried again', {
+  ...DEFAULT_RETRY_POLICY,
+  isRetryable: () => true,
+});
 await renew('the default policy', DEFAULT_RETRY_POLICY);
 process.exit();

@@ -1,6 +1,9 @@
 // Subscribes on RESP2, where a connection that has subscribed cannot sign in again.
 
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;

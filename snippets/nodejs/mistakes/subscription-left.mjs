@@ -1,6 +1,9 @@
 // Loses a connection, connects again and closes the client. Its provider does not stop.
 
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;
@@ -25,7 +28,9 @@ console.log(`connected: ${credentialsProvider.getSubscriptionsCount()} subscript
 // The server closes the connection, as it does when it is idle for long or fails over.
 await client.sendCommand(['QUIT']);
 await new Promise((resolve) => client.once('ready', resolve));
-console.log(`connected again: ${credentialsProvider.getSubscriptionsCount()} subscriptions`);
+console.log(
+  `connected again: ${credentialsProvider.getSubscriptionsCount()} subscriptions`,
+);
 
 await client.close();
 console.log(`closed: ${credentialsProvider.getSubscriptionsCount()} subscription`);

@@ -1,6 +1,9 @@
 // As user-assigned-identity.mjs, but it accepts a certificate of any authority.
 
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { AZURE_CLIENT_ID, REDIS_HOST, REDIS_PORT = '10000' } = process.env;
@@ -8,11 +11,12 @@ if (!AZURE_CLIENT_ID || !REDIS_HOST) {
   throw new Error('AZURE_CLIENT_ID or REDIS_HOST is not set');
 }
 
-const credentialsProvider = EntraIdCredentialsProviderFactory.createForUserAssignedManagedIdentity({
-  clientId: AZURE_CLIENT_ID, // The type wants it; only the next line counts.
-  userAssignedClientId: AZURE_CLIENT_ID,
-  tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
-});
+const credentialsProvider =
+  EntraIdCredentialsProviderFactory.createForUserAssignedManagedIdentity({
+    clientId: AZURE_CLIENT_ID, // The type wants it; only the next line counts.
+    userAssignedClientId: AZURE_CLIENT_ID,
+    tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
+  });
 
 const client = createClient({
   url: `rediss://${REDIS_HOST}:${REDIS_PORT}`,

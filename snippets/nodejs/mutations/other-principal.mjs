@@ -1,6 +1,9 @@
 // As user-assigned-identity.mjs, but it signs in with the system-assigned identity.
 
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { AZURE_CLIENT_ID, REDIS_HOST, REDIS_PORT = '10000' } = process.env;

@@ -1,8 +1,12 @@
-// As token-refresh.mjs, but every connection gets a token when it opens, and none after that.
+// As token-refresh.mjs, but every connection gets a token when it opens, and none after
+// that.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;
@@ -13,10 +17,12 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
   });
 }
 
-const provider = EntraIdCredentialsProviderFactory.createForSystemAssignedManagedIdentity({
-  clientId: '',
-  tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
-});
+const provider = EntraIdCredentialsProviderFactory.createForSystemAssignedManagedIdentity(
+  {
+    clientId: '',
+    tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
+  },
+);
 
 const client = createClient({
   url: `rediss://${REDIS_HOST}:${REDIS_PORT}`,

@@ -2,7 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DEFAULT_TOKEN_MANAGER_CONFIG, EntraIdCredentialsProviderFactory } from '@redis/entraid';
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;
@@ -13,17 +16,23 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
   });
 }
 
-const provider = EntraIdCredentialsProviderFactory.createForSystemAssignedManagedIdentity({
-  clientId: '',
-  tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
-});
+const provider = EntraIdCredentialsProviderFactory.createForSystemAssignedManagedIdentity(
+  {
+    clientId: '',
+    tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
+  },
+);
 const [{ username, password }, subscription] = await provider.subscribe({
   onNext: () => {},
   onError: () => {},
 });
 subscription.dispose();
 
-const client = createClient({ url: `rediss://${REDIS_HOST}:${REDIS_PORT}`, username, password });
+const client = createClient({
+  url: `rediss://${REDIS_HOST}:${REDIS_PORT}`,
+  username,
+  password,
+});
 client.on('error', console.error);
 await client.connect();
 

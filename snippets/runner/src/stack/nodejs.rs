@@ -76,20 +76,20 @@ impl Ready for Installed {
 
     fn alone(&self, listing: &Listing, lines: &[String]) -> Result<Program> {
         let shown = listing.shown_file().context("the listing has no file")?;
-        let project = self.alone.join(format!("{}-{}", listing.scenario, listing.name()));
+        // Listings with the same lines need the same packages, so they may share the folder of these.
+        let project = self.alone.join(lines.join("+").replace('/', "+"));
         fs::create_dir_all(&project)?;
-        let program = project.join("main.mjs");
+        let program = project.join(format!("{}-{}.mjs", listing.scenario, listing.name()));
         fs::copy(self.folder.join(shown), &program)?;
         let installed = project.join("installed");
-        let wanted = format!("{}\n{}", self.version, lines.join("\n"));
-        if fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
+        if fs::read_to_string(&installed).ok().as_ref() != Some(&self.version) {
             eprintln!("  Installing npm packages into {}", project.join("node_modules").display());
             // Without a package.json here, npm would install into a folder above that has one.
             fs::write(project.join("package.json"), "{ \"private\": true }\n")?;
             let mut arguments = vec!["install", "--ignore-scripts", "--prefer-offline"];
             arguments.extend(lines.iter().map(String::as_str));
             npm(&self.node, &project, &arguments).map_err(|error| anyhow::anyhow!("{error}"))?;
-            fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
+            fs::write(&installed, &self.version).with_context(|| format!("cannot write {}", installed.display()))?;
         }
         Ok(Program { executable: self.node.clone(), arguments: vec![program], folder: project })
     }
