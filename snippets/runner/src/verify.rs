@@ -325,6 +325,7 @@ impl Verifier {
                 self.table.scenario(&listing?.scenario).and_then(|scenario| scenario.policies.first().copied())
             }),
             is_server: false,
+            proxy: mistake.proxy || listing.is_some_and(|listing| listing.proxy),
             stop: match &mistake.stop_after {
                 Some(condition) => Stop::After(condition, SHOWN_WITHIN),
                 None => Stop::Never,
@@ -406,7 +407,7 @@ impl Verifier {
                 let mut situation = situation(scenario, listing);
                 if let Stop::After(condition, _) = situation.stop {
                     let lives = situation.lifetime.filter(|life| *life < SHORT_LIFE).map(|life| 2 * life);
-                    situation.stop = Stop::After(condition, NEVER_SHOWN_WITHIN.max(lives.unwrap_or_default()));
+                    situation.stop = Stop::After(condition, NEVER_SHOWN_WITHIN + lives.unwrap_or_default());
                 }
                 let run = run(&program, &situation)?;
                 (judge(&self.expect(listing)?, &run), run)
@@ -470,6 +471,7 @@ pub(crate) fn situation<'a>(scenario: &'a Scenario, listing: &'a Listing) -> Sit
         changes: vec![&listing.environment],
         policy: scenario.policies.first().copied(),
         is_server: scenario.kind == Kind::Server,
+        proxy: listing.proxy,
         stop: match &scenario.stop_after {
             Some(condition) => Stop::After(condition, SHOWN_WITHIN),
             None => Stop::Never,
