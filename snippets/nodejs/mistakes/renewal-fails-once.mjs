@@ -1,11 +1,7 @@
 // The network fails for a moment when a token is due: with the library's own idea of what
 // to try again, and with another.
 
-import {
-  DEFAULT_RETRY_POLICY,
-  DEFAULT_TOKEN_MANAGER_CONFIG,
-  EntraIdCredentialsProviderFactory,
-} from '@redis/entraid';
+import { DEFAULT_RETRY_POLICY, EntraIdCredentialsProviderFactory } from '@redis/entraid';
 import { createClient } from 'redis';
 
 const { REDIS_HOST, REDIS_PORT = '10000' } = process.env;
@@ -24,7 +20,8 @@ async function renew(name, retry) {
   const credentialsProvider =
     EntraIdCredentialsProviderFactory.createForSystemAssignedManagedIdentity({
       clientId: '',
-      tokenManagerConfig: { ...DEFAULT_TOKEN_MANAGER_CONFIG, retry },
+      // Early, so that there is time left to try again.
+      tokenManagerConfig: { expirationRefreshRatio: 0.2, retry },
       onRetryableError: (message) => console.log(`${name}: ${message}`),
       onReAuthenticationError: (error) => console.log(`${name}: ${error.message}`),
     });
