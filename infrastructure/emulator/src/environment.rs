@@ -192,7 +192,9 @@ impl Environment {
 
     /// The same, and whoever has an address of Microsoft Entra ID built in reaches the emulator's: `HTTPS_PROXY` names the
     /// emulator's proxy, which answers for `login.microsoftonline.com` and the like and refuses every other host. For programs
-    /// that ignore `AZURE_AUTHORITY_HOST`; msal-node ignores proxies too.
+    /// that ignore `AZURE_AUTHORITY_HOST`. Node.js sends what its own `fetch`, `http` and `https` ask for to a proxy only if
+    /// `NODE_USE_ENV_PROXY` is set, [since 22.21 and 24.5](https://nodejs.org/api/cli.html#node_use_env_proxy1); older ones
+    /// and what msal-node asks for in them go past every proxy.
     ///
     /// ```
     /// use azure_managed_redis_emulator::Emulator;
@@ -210,6 +212,7 @@ impl Environment {
         for name in ["NO_PROXY", "no_proxy"] {
             self.add(name, THIS_MACHINE.to_owned());
         }
+        self.add("NODE_USE_ENV_PROXY", "1".to_owned());
         self
     }
 

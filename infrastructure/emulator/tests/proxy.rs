@@ -91,6 +91,7 @@ fn a_token_is_had_through_the_proxy() {
     for name in ["NO_PROXY", "no_proxy"] {
         assert_eq!(environment.get(name), Some("localhost,127.0.0.1,::1"));
     }
+    assert_eq!(environment.get("NODE_USE_ENV_PROXY"), Some("1"), "Node.js has to be told to look at the others");
     assert_eq!(emulator.environment("service-principal").unwrap().get("HTTPS_PROXY"), None, "only where asked for");
 
     let (stream, _) = connect(&emulator, "login.microsoftonline.com:443");

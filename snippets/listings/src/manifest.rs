@@ -20,6 +20,7 @@ pub(crate) struct Instruction {
 /// The kinds of manifest that stacks have.
 enum Manifest {
     Cargo,
+    PackageJson,
     PyProject,
 }
 
@@ -27,9 +28,10 @@ impl Manifest {
     fn of(stack: &Stack) -> Result<Manifest> {
         match stack.manifest.file_name().and_then(|name| name.to_str()) {
             Some("Cargo.toml") => Ok(Manifest::Cargo),
+            Some("package.json") => Ok(Manifest::PackageJson),
             Some("pyproject.toml") => Ok(Manifest::PyProject),
             _ => bail!(
-                "stack `{}` keeps its dependencies in {}, and only Cargo.toml and pyproject.toml \
+                "stack `{}` keeps its dependencies in {}, and only Cargo.toml, package.json and pyproject.toml \
                  can be read so far: add a kind to snippets/listings/src/manifest.rs",
                 stack.id,
                 stack.manifest.display()
@@ -37,22 +39,30 @@ impl Manifest {
         }
     }
 
+    fn parse(&self, text: &str) -> Result<Value> {
+        match self {
+            Manifest::Cargo | Manifest::PyProject => Ok(toml::from_str(text).context("it is not TOML")?),
+            Manifest::PackageJson => Ok(serde_json::from_str(text).context("it is not JSON")?),
+        }
+    }
+
     /// The line of one dependency, or `None` when the manifest does not have it.
     fn line(&self, manifest: &Value, name: &str) -> Result<Option<String>> {
         match self {
             Manifest::Cargo => cargo_line(manifest, name),
+            Manifest::PackageJson => npm_line(manifest, name),
             Manifest::PyProject => pyproject_line(manifest, name),
         }
     }
 }
 
 /// The lines of these dependencies in the stack's manifest: for Cargo what stands under
-/// `[dependencies]`, for Python requirements.
+/// `[dependencies]`, for Python requirements, for Node.js what `npm install` takes.
 pub fn dependency_lines(stack: &Stack, names: &[String]) -> Result<Vec<String>> {
     let kind = Manifest::of(stack)?;
     let path = stack.directory.join(&stack.manifest);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}, a manifest", path.display()))?;
-    let manifest: Value = toml::from_str(&text).map_err(|error| anyhow!("{} is not TOML: {error}", path.display()))?;
+    let manifest = kind.parse(&text).with_context(|| format!("cannot use {}, a manifest", path.display()))?;
     names
         .iter()
         .map(|name| {
@@ -78,6 +88,11 @@ pub(crate) fn instruction(stack: &Stack, names: &[String]) -> Result<Option<Inst
             caption: "Add to Cargo.toml",
             language: "toml",
             text: format!("[dependencies]\n{}", lines.join("\n")),
+        },
+        Manifest::PackageJson => Instruction {
+            caption: "Install with npm",
+            language: "sh",
+            text: format!("npm install {}", lines.join(" ")),
         },
         Manifest::PyProject => Instruction {
             caption: "Install with pip",
@@ -115,6 +130,12 @@ fn inline(value: &Value) -> String {
         }
         plain => plain.to_string(),
     }
+}
+
+/// What is only for working on the project is no listing's dependency.
+fn npm_line(manifest: &Value, name: &str) -> Result<Option<String>> {
+    let version = manifest.get("dependencies").and_then(|all| all.get(name)).and_then(Value::as_str);
+    Ok(version.map(|version| format!("{name}@{version}")))
 }
 
 fn pyproject_line(manifest: &Value, name: &str) -> Result<Option<String>> {

@@ -116,6 +116,11 @@ pub(crate) fn judge(expect: &Expect, run: &Run) -> Vec<Complaint> {
         ))),
         Ending::Ended => complaints.push(Complaint::Ending("the program was ended".to_string())),
     }
+    if !run.shown && matches!(run.ending, Ending::Left(_)) {
+        complaints.push(Complaint::NeverShown(
+            "the program left before the event log showed what the scenario waits for (`stop-after`)".to_string(),
+        ));
+    }
     judge_visits(expect, run, &mut complaints);
     for pattern in &expect.prints {
         if !run.printed.stdout.lines().any(|line| pattern.is_match(line)) {
@@ -225,6 +230,8 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
             }
             EventKind::HttpRequest { service: Service::Entra, exchange }
                 if expect.discovery && exchange.status == 200 => {}
+            // Only a program that was given the proxy comes there, and only the emulator is behind it.
+            EventKind::ProxyConnected { .. } => {}
             EventKind::SignInAccepted { connection, identity, token, renewal, .. } => {
                 if !expect.sign_ins.iter().any(|it| &it.identity == identity) {
                     complaints.push(Complaint::OtherPrincipal(format!(

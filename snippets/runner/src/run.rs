@@ -36,6 +36,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) policy: Option<Policy>,
     /// It serves HTTP and is to be visited.
     pub(crate) is_server: bool,
+    /// Its client knows Entra ID's host by heart, and comes to the emulator through a proxy.
+    pub(crate) proxy: bool,
 }
 
 /// When a program has shown enough.
@@ -55,6 +57,8 @@ pub(crate) enum Stop<'a> {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) ending: Ending,
+    /// The event log had what the program was to show, if it was to show anything.
+    pub(crate) shown: bool,
     pub(crate) printed: Printed,
     /// What a server answered, or why a visit failed.
     pub(crate) visits: Vec<Result<Visit, String>>,
@@ -97,7 +101,12 @@ pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
     let printed = running.printed();
     // The program's end reaches the emulator a moment after it reaches us.
     emulator.wait_for(Duration::from_secs(3), all_closed);
-    Ok(Run { ending, printed, visits: seen, events: emulator.events(), engine: engine(&emulator), elapsed })
+    let events = emulator.events();
+    let shown = match situation.stop {
+        Stop::After(condition, _) => reached(condition, &events),
+        Stop::Never | Stop::TlsFailure => true,
+    };
+    Ok(Run { ending, shown, printed, visits: seen, events, engine: engine(&emulator), elapsed })
 }
 
 /// A port that nobody listens on at this moment.
@@ -153,7 +162,10 @@ pub(crate) fn environment(emulator: &Emulator, situation: &Situation) -> Result<
 
 /// What the emulator sets for the identity, changed as the situation says.
 pub(crate) fn hosting(emulator: &Emulator, situation: &Situation) -> Result<Vec<(String, String)>> {
-    let identity = emulator.environment(situation.identity)?;
+    let mut identity = emulator.environment(situation.identity)?;
+    if situation.proxy {
+        identity = identity.through_proxy();
+    }
     let mut settings: Vec<(String, String)> =
         identity.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     for change in &situation.changes {

@@ -195,6 +195,24 @@ fn dependency_lines_are_what_a_reader_would_write() {
 }
 
 #[test]
+fn dependency_lines_of_a_package_json_are_what_npm_takes() {
+    let fixture = Fixture::new();
+    fixture.write("snippets/scenarios.toml", &TABLE.replace("pyproject.toml", "package.json")).write(
+        "snippets/python/package.json",
+        r#"{ "private": true, "dependencies": { "@redis/entraid": "6.1.0" }, "devDependencies": { "typescript": "7.0.2" } }"#,
+    );
+    let table = fixture.table();
+    let lines = |name: &str| dependency_lines(table.stack("python").unwrap(), &[name.to_owned()]);
+    assert_eq!(lines("@redis/entraid").unwrap(), ["@redis/entraid@6.1.0"]);
+    let fault = lines("typescript").unwrap_err();
+    assert!(fault.to_string().contains("package.json has no dependency `typescript`"), "{fault}");
+
+    fixture.write("snippets/python/package.json", "{");
+    let fault = lines("@redis/entraid").unwrap_err();
+    assert!(format!("{fault:#}").contains("package.json, a manifest: it is not JSON"), "{fault:#}");
+}
+
+#[test]
 fn a_manifest_of_an_unknown_kind_says_where_to_add_it() {
     let fixture = Fixture::new();
     fixture

@@ -1,0 +1,31 @@
+// As user-assigned-identity.mjs, but it accepts a certificate of any authority.
+
+import {
+  DEFAULT_TOKEN_MANAGER_CONFIG,
+  EntraIdCredentialsProviderFactory,
+} from '@redis/entraid';
+import { createClient } from 'redis';
+
+const { AZURE_CLIENT_ID, REDIS_HOST, REDIS_PORT = '10000' } = process.env;
+if (!AZURE_CLIENT_ID || !REDIS_HOST) {
+  throw new Error('AZURE_CLIENT_ID or REDIS_HOST is not set');
+}
+
+const credentialsProvider =
+  EntraIdCredentialsProviderFactory.createForUserAssignedManagedIdentity({
+    clientId: AZURE_CLIENT_ID, // The type wants it; only the next line counts.
+    userAssignedClientId: AZURE_CLIENT_ID,
+    tokenManagerConfig: DEFAULT_TOKEN_MANAGER_CONFIG,
+  });
+
+const client = createClient({
+  url: `rediss://${REDIS_HOST}:${REDIS_PORT}`,
+  socket: { tls: true, rejectUnauthorized: false },
+  credentialsProvider,
+});
+// Without a listener, the first error ends the process.
+client.on('error', console.error);
+await client.connect();
+
+console.log(await client.ping());
+await client.close();
