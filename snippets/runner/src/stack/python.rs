@@ -16,7 +16,7 @@ use crate::process;
 
 pub(crate) struct Python;
 
-const OLDEST: (u32, u32) = (3, 10);
+const OLDEST: (u32, u32) = (3, 11);
 const LOCK: &str = "requirements.lock";
 const INSTALL: &str = "`apt-get install python3-venv` on Debian and Ubuntu, `brew install python` on macOS";
 
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        assert!(at_least("3.10.0", OLDEST));
+        assert!(at_least("3.11.0", OLDEST));
         assert!(at_least("4.0.0", OLDEST));
         assert!(at_least("3.14.0rc1", OLDEST));
         assert!(!at_least("3.9.18", OLDEST));
