@@ -11,6 +11,7 @@ from queue import SimpleQueue
 import redis
 from redis.auth.token import TokenInterface
 from redis.client import PubSub
+from redis.credentials import CredentialProvider
 from redis_entraid.cred_provider import (
     EntraIdCredentialsProvider,
     ManagedIdentityType,
@@ -24,17 +25,12 @@ def main() -> None:
         signal.signal(number, lambda *_: stopped.set())
 
     # ANCHOR: shown
-    # A client each, with a provider each: a provider knows only one client.
-    provider = managed_identity()
-    with connect(managed_identity()) as publisher, connect(provider) as subscriber:
+    # A provider for each client: it renews for one only.
+    credentials = SubscriberCredentials(managed_identity())
+    with connect(managed_identity()) as publisher, connect(credentials) as subscriber:
         subscription = subscriber.pubsub(ignore_subscribe_messages=True)
         subscription.subscribe("orders")
-        # redis-py 8.1.0 would sign the subscription in again from another thread, and the two
-        # would take each other's replies. So its new tokens are taken from the provider instead.
-        renewed: SimpleQueue[TokenInterface] = SimpleQueue()
-        provider.on_next(renewed.put)
-
-        messages = listen(subscription, renewed)
+        messages = listen(subscription, credentials)
         received = 0
         while not stopped.wait(0.1):
             publisher.publish("orders", received)
@@ -46,14 +42,28 @@ def main() -> None:
     print(f"{received} messages received, none lost")
 
 
-def listen(subscription: PubSub, renewed: SimpleQueue[TokenInterface]) -> Iterator[str]:
+class SubscriberCredentials(CredentialProvider):
+    """Keeps new tokens for the subscriber to sign in with. With an EntraIdCredentialsProvider,
+    redis-py 8.1.0 does that in another thread, and the two take each other's replies.
+    """
+
+    def __init__(self, provider: EntraIdCredentialsProvider) -> None:
+        self._provider = provider
+        self.renewed: SimpleQueue[TokenInterface] = SimpleQueue()
+        provider.on_next(self.renewed.put)
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        return self._provider.get_credentials()
+
+
+def listen(subscription: PubSub, credentials: SubscriberCredentials) -> Iterator[str]:
     while True:
-        message = subscription.get_message(timeout=1)
-        # The reply to AUTH comes among the messages, and is no `message`.
-        if message and message["type"] == "message":
+        response = subscription.parse_response(block=False, timeout=1)
+        # A message is a list. The reply to AUTH comes among the messages, and is none.
+        if isinstance(response, list) and (message := subscription.handle_message(response)):
             yield message["data"]
-        if not renewed.empty():
-            token = renewed.get()
+        if not credentials.renewed.empty():
+            token = credentials.renewed.get()
             subscription.execute_command("AUTH", token.try_get("oid"), token.get_value())
 
 
@@ -64,12 +74,12 @@ def managed_identity() -> EntraIdCredentialsProvider:
     )
 
 
-def connect(credential_provider: EntraIdCredentialsProvider) -> redis.Redis:
+def connect(credentials: CredentialProvider) -> redis.Redis:
     return redis.Redis(
         host=os.environ["REDIS_HOST"],
         port=int(os.environ.get("REDIS_PORT", "10000")),
         ssl=True,
-        credential_provider=credential_provider,
+        credential_provider=credentials,
         decode_responses=True,
         # With RESP2 nobody who has subscribed can sign in again. redis-py 8 has 3 as its default.
         protocol=3,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import redis.asyncio as redis
 from redis.asyncio.client import PubSub
 from redis.auth.token import TokenInterface
+from redis.credentials import CredentialProvider
 from redis_entraid.cred_provider import (
     EntraIdCredentialsProvider,
     ManagedIdentityType,
@@ -23,20 +24,15 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
 
     # ANCHOR: shown
-    # A client each, with a provider each: a provider knows only one client.
-    provider = managed_identity()
+    # A provider for each client: it renews for one only.
+    credentials = SubscriberCredentials(managed_identity())
     async with (
         connect(managed_identity()) as publisher,
-        connect(provider) as subscriber,
+        connect(credentials) as subscriber,
         subscriber.pubsub(ignore_subscribe_messages=True) as subscription,
     ):
         await subscription.subscribe("orders")
-        # redis-py 8.1.0 would sign the subscription in again while this task reads from it, fail,
-        # and renew nothing any more. So its new tokens are taken from the provider instead.
-        renewed: asyncio.Queue[TokenInterface] = asyncio.Queue()
-        provider.on_next(renewed.put)  # type: ignore[arg-type]  # it does take coroutines
-
-        messages = listen(subscription, renewed)
+        messages = listen(subscription, credentials)
         received = 0
         while not stopped.is_set():
             await publisher.publish("orders", received)
@@ -48,16 +44,28 @@ async def main() -> None:
     print(f"{received} messages received, none lost")
 
 
-async def listen(
-    subscription: PubSub, renewed: asyncio.Queue[TokenInterface]
-) -> AsyncIterator[str]:
+class SubscriberCredentials(CredentialProvider):
+    """Keeps new tokens for the subscriber to sign in with. With an EntraIdCredentialsProvider,
+    redis-py 8.1.0 tries that while the subscriber reads, fails, and never renews again.
+    """
+
+    def __init__(self, provider: EntraIdCredentialsProvider) -> None:
+        self._provider = provider
+        self.renewed: asyncio.Queue[TokenInterface] = asyncio.Queue()
+        provider.on_next(self.renewed.put)  # type: ignore[arg-type]  # it does take coroutines
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return await self._provider.get_credentials_async()
+
+
+async def listen(subscription: PubSub, credentials: SubscriberCredentials) -> AsyncIterator[str]:
     while True:
-        message = await subscription.get_message(timeout=1)
-        # The reply to AUTH comes among the messages, and is no `message`.
-        if message and message["type"] == "message":
+        response = await subscription.parse_response(block=False, timeout=1)
+        # A message is a list. The reply to AUTH comes among the messages, and is none.
+        if isinstance(response, list) and (message := await subscription.handle_message(response)):
             yield message["data"]
-        if not renewed.empty():
-            token = renewed.get_nowait()
+        if not credentials.renewed.empty():
+            token = credentials.renewed.get_nowait()
             await subscription.execute_command("AUTH", token.try_get("oid"), token.get_value())
 
 
@@ -68,12 +76,12 @@ def managed_identity() -> EntraIdCredentialsProvider:
     )
 
 
-def connect(credential_provider: EntraIdCredentialsProvider) -> redis.Redis:
+def connect(credentials: CredentialProvider) -> redis.Redis:
     return redis.Redis(
         host=os.environ["REDIS_HOST"],
         port=int(os.environ.get("REDIS_PORT", "10000")),
         ssl=True,
-        credential_provider=credential_provider,
+        credential_provider=credentials,
         decode_responses=True,
         # With RESP2 nobody who has subscribed can sign in again. redis-py 8 has 3 as its default.
         protocol=3,
