@@ -294,6 +294,8 @@ pub enum Trouble {
     EntraOtherAuthority,
     /// Nothing answers where tokens are issued.
     EntraUnreachable,
+    /// Every token takes a second and a half.
+    SlowTokens,
 }
 
 /// How a mistaken program must leave.
