@@ -23,10 +23,12 @@ def main() -> None:
         client.ping(target_nodes=RedisCluster.PRIMARIES)
         # The client does this by itself after a failover, or when slots have moved.
         client.nodes_manager.initialize()
-        connections = client.client_id(target_nodes=RedisCluster.PRIMARIES)
-        while client.client_id(target_nodes=RedisCluster.PRIMARIES) == connections:
+        before = client.client_id(target_nodes=RedisCluster.PRIMARIES)
+        kept = before.items()
+        while kept:
             time.sleep(0.1)
-        print("a connection was lost, and another took its place")
+            kept &= client.client_id(target_nodes=RedisCluster.PRIMARIES).items()
+        print("every connection was lost, and another took its place")
 
 
 if __name__ == "__main__":
