@@ -259,6 +259,9 @@ pub struct Mistake {
     #[serde(default, deserialize_with = "seconds")]
     pub lifetime: Option<Duration>,
     pub stop_after: Option<StopAfter>,
+    /// As a listing's.
+    #[serde(default)]
+    pub proxy: bool,
     pub exit: Exit,
     /// The lines of the output that match are the capture. Each must match one.
     pub shows: Vec<Pattern>,

@@ -19,8 +19,8 @@ static IN_TEXT: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         // Seconds since 1970, between the years 2020 and 2096.
         (r"\b(1[6-9]|[23]\d)\d{8}\b", "<time>"),
         (r"\b\d+ s ago\b", "<duration> ago"),
-        // `Trace ID: …` in Entra ID's texts, `"trace_id":"…"` in its replies.
-        (r#"(?i)\b((?:trace|correlation|request)[ _-]?id"?: ?"?)[0-9a-f-]{36}"#, "$1<id>"),
+        // `Trace ID: …` in Entra ID's texts, `"trace_id":"…"` in its replies, `client-request-id=…` in a client's addresses.
+        (r#"(?i)\b((?:trace|correlation|request)[ _-]?id"?[:=] ?"?)[0-9a-f-]{36}"#, "$1<id>"),
         (r"thread '([^']*)' \(\d+\)", "thread '$1'"),
     ]
     .into_iter()
@@ -277,6 +277,10 @@ mod tests {
         assert_eq!(
             masks.text("Trace ID: 68702aae-7342-4632-b5a3-09997c2d1313 Timestamp: 2026-11-24 03:54:11Z"),
             "Trace ID: <id> Timestamp: <time>"
+        );
+        assert_eq!(
+            masks.text("/token?client-request-id=68702aae-7342-4632-b5a3-09997c2d1313&x=1"),
+            "/token?client-request-id=<id>&x=1"
         );
         assert_eq!(
             masks.text(r#"{"trace_id":"68702aae-7342-4632-b5a3-09997c2d1313","expires_on":"1795523640"}"#),
