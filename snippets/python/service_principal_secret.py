@@ -1,4 +1,4 @@
-"""Signs in to Azure Managed Redis as a service principal, which proves itself with a secret."""
+"""Signs in to Azure Managed Redis as a service principal that has a client secret."""
 
 import os
 
