@@ -4,6 +4,8 @@ import os
 import time
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
 
 
@@ -17,6 +19,7 @@ def main() -> None:
         host=os.environ["REDIS_HOST"],
         port=int(os.environ.get("REDIS_PORT", "10000")),
         credential_provider=credential_provider,
+        retry=Retry(NoBackoff(), 1),
     )
     with pool, redis.Redis(connection_pool=pool) as client:
         connection = client.client_id()

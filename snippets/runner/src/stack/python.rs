@@ -93,8 +93,9 @@ impl Ready for Installed {
         // Lines of a pyproject.toml: a quoted requirement, with a comma.
         let requirements: Vec<_> =
             lines.iter().map(|line| line.trim().trim_end_matches(',').trim_matches(['"', '\''])).collect();
-        let environment = project.join(".venv");
         let text = requirements.join("\n");
+        // Listings with the same lines share what these install.
+        let environment = self.alone.join(format!("python-{}", &fingerprint(&[&text], &self.alone)[..16]));
         let arguments: Vec<_> = requirements.iter().map(AsRef::as_ref).collect();
         install(&self.interpreter, &environment, &[&text, &self.version], &arguments).map_err(|error| match error {
             NotReady::Failed(error) => error,
