@@ -1,5 +1,5 @@
-"""Many tasks share a few connections to Azure Managed Redis while tokens are renewed, until the
-program is told to stop.
+"""Many tasks share a few connections to Azure Managed Redis while tokens are renewed,
+until the program is told to stop.
 """
 
 import os
@@ -9,7 +9,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:
@@ -22,15 +25,17 @@ def main() -> None:
         identity_type=ManagedIdentityType.SYSTEM_ASSIGNED,
         resource="https://redis.azure.com",
     )
-    # Every client has a pool. It opens a connection when a thread finds none idle, so it grows to
-    # as many as there are threads. (A BlockingConnectionPool is not renewed by redis-py 8.1.0.)
+    # Every client has a pool. It opens a connection when a thread finds none idle, so
+    # it grows to as many as there are threads. (A BlockingConnectionPool is not renewed
+    # by redis-py 8.1.0.)
     with redis.Redis(
         host=os.environ["REDIS_HOST"],
         port=int(os.environ.get("REDIS_PORT", "10000")),
         ssl=True,
         credential_provider=credential_provider,
     ) as client:
-        # Sign in before there are threads: each that is among the first would start a renewal.
+        # Sign in before there are threads: each that is among the first would start a
+        # renewal.
         client.ping()
 
         def work(task: int) -> None:

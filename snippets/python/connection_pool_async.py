@@ -1,5 +1,5 @@
-"""Many tasks share a few connections to Azure Managed Redis while tokens are renewed, until the
-program is told to stop.
+"""Many tasks share a few connections to Azure Managed Redis while tokens are renewed,
+until the program is told to stop.
 """
 
 import asyncio
@@ -8,7 +8,10 @@ import signal
 from contextlib import AsyncExitStack
 
 import redis.asyncio as redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 async def main() -> None:
@@ -17,8 +20,9 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
 
     # ANCHOR: shown
-    # redis-py 8.1.0 signs the connections of its pools in again while tasks use them, and replies
-    # get mixed up. So this pool is of clients with one connection each, which have a lock for it.
+    # redis-py 8.1.0 signs the connections of its pools in again while tasks use them,
+    # and replies get mixed up. So this pool is of clients with one connection each,
+    # which have a lock for it.
     async with AsyncExitStack() as stack:
         pool = [await stack.enter_async_context(connect()) for _ in range(4)]
         tasks = (work(task, pool[task % len(pool)], stopped) for task in range(40))

@@ -1,4 +1,4 @@
-"""Signs in to Azure Managed Redis with the identity that is at hand: on your own machine, yours."""
+"""Signs in to Azure Managed Redis with the identity at hand: on your machine, yours."""
 
 import os
 
@@ -8,8 +8,9 @@ from redis_entraid.cred_provider import create_from_default_azure_credential
 
 def main() -> None:
     # ANCHOR: shown
-    # Tries one credential after the other. AZURE_TOKEN_CREDENTIALS says which: AzureCliCredential
-    # (or `dev`) on your machine, ManagedIdentityCredential (or `prod`) in Azure.
+    # Tries one credential after the other. AZURE_TOKEN_CREDENTIALS says which:
+    # AzureCliCredential (or `dev`) on your machine, ManagedIdentityCredential (or
+    # `prod`) in Azure.
     credential_provider = create_from_default_azure_credential(
         scopes=("https://redis.azure.com/.default",),
     )

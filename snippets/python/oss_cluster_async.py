@@ -1,12 +1,15 @@
-"""Reads and writes across the shards of an Azure Managed Redis with the clustering policy
-OSSCluster. Each shard is a connection of its own, and signs in by itself.
+"""Reads and writes across the shards of an Azure Managed Redis with the clustering
+policy OSSCluster. Each shard is a connection of its own, and signs in by itself.
 """
 
 import asyncio
 import os
 
 from redis.asyncio.cluster import RedisCluster
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 async def main() -> None:
@@ -22,7 +25,8 @@ async def main() -> None:
         ssl=True,
         credential_provider=credential_provider,
         decode_responses=True,
-        # The shards announce IP addresses, and the certificate names the host: reach each by that.
+        # The shards announce IP addresses, and the certificate names the host: reach
+        # each by that.
         address_remap=lambda address: (host, address[1]),
     ) as client:
         for n in range(30):

@@ -1,5 +1,5 @@
-"""Publishes and subscribes on Azure Managed Redis while tokens are renewed, until it is told to
-stop, and checks that no message is lost.
+"""Publishes and subscribes on Azure Managed Redis while tokens are renewed, until it is
+told to stop, and checks that no message is lost.
 """
 
 import os
@@ -43,8 +43,9 @@ def main() -> None:
 
 
 class SubscriberCredentials(CredentialProvider):
-    """Keeps new tokens for the subscriber to sign in with. With an EntraIdCredentialsProvider,
-    redis-py 8.1.0 does that in another thread, and the two take each other's replies.
+    """Keeps new tokens for the subscriber to sign in with. With an
+    EntraIdCredentialsProvider, redis-py 8.1.0 does that in another thread, and the two
+    take each other's replies.
     """
 
     def __init__(self, provider: EntraIdCredentialsProvider) -> None:
@@ -60,11 +61,15 @@ def listen(subscription: PubSub, credentials: SubscriberCredentials) -> Iterator
     while True:
         response = subscription.parse_response(block=False, timeout=1)
         # A message is a list. The reply to AUTH comes among the messages, and is none.
-        if isinstance(response, list) and (message := subscription.handle_message(response)):
+        if isinstance(response, list) and (
+            message := subscription.handle_message(response)
+        ):
             yield message["data"]
         if not credentials.renewed.empty():
             token = credentials.renewed.get()
-            subscription.execute_command("AUTH", token.try_get("oid"), token.get_value())
+            subscription.execute_command(
+                "AUTH", token.try_get("oid"), token.get_value()
+            )
 
 
 def managed_identity() -> EntraIdCredentialsProvider:
@@ -81,7 +86,7 @@ def connect(credentials: CredentialProvider) -> redis.Redis:
         ssl=True,
         credential_provider=credentials,
         decode_responses=True,
-        # With RESP2 nobody who has subscribed can sign in again. redis-py 8 has 3 as its default.
+        # RESP2 lets no subscriber sign in again. Since redis-py 8 this is the default.
         protocol=3,
     )
     # ANCHOR_END: shown

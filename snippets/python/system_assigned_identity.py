@@ -1,9 +1,12 @@
-"""Signs in to Azure Managed Redis with the system-assigned identity of the application."""
+"""Signs in to Azure Managed Redis with the application's system-assigned identity."""
 
 import os
 
 import redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:

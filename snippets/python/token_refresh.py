@@ -1,5 +1,5 @@
-"""Keeps one connection to Azure Managed Redis busy while its token is renewed again and again,
-until it is told to stop.
+"""Keeps one connection to Azure Managed Redis busy while its token is renewed again and
+again, until it is told to stop.
 """
 
 import os
@@ -7,7 +7,10 @@ import signal
 import threading
 
 import redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:
@@ -16,8 +19,9 @@ def main() -> None:
         signal.signal(number, lambda *_: stopped.set())
 
     # ANCHOR: shown
-    # A thread of its own fetches the next token when 70 % of this one's life is over. Every idle
-    # connection then signs in again at once, and one in use as soon as its command is done.
+    # A thread of its own fetches the next token when 70 % of this one's life is over.
+    # Every idle connection then signs in again at once, and one in use as soon as its
+    # command is done.
     credential_provider = create_from_managed_identity(
         identity_type=ManagedIdentityType.SYSTEM_ASSIGNED,
         resource="https://redis.azure.com",

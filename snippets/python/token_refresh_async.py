@@ -1,5 +1,5 @@
-"""Keeps one connection to Azure Managed Redis busy while its token is renewed again and again,
-until it is told to stop.
+"""Keeps one connection to Azure Managed Redis busy while its token is renewed again and
+again, until it is told to stop.
 """
 
 import asyncio
@@ -7,7 +7,10 @@ import os
 import signal
 
 import redis.asyncio as redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 async def main() -> None:
@@ -27,8 +30,9 @@ async def main() -> None:
         ssl=True,
         credential_provider=credential_provider,
         decode_responses=True,
-        # One connection, and a lock that keeps commands and sign-ins apart. The connections of a
-        # pool sign in while other tasks use them, and replies get mixed up (redis-py 8.1.0).
+        # One connection, and a lock that keeps commands and sign-ins apart. The
+        # connections of a pool sign in while other tasks use them, and replies get
+        # mixed up (redis-py 8.1.0).
         single_connection_client=True,
     ) as client:
         round_trips = 0

@@ -1,5 +1,5 @@
-"""A web application that counts its visitors in Azure Managed Redis. It serves at the port that
-PORT names, as App Service wants it.
+"""A web application that counts its visitors in Azure Managed Redis. It serves at the
+port that PORT names, as App Service wants it.
 """
 
 import os
@@ -10,7 +10,10 @@ import redis.asyncio as redis
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 # ANCHOR: shown
@@ -20,8 +23,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         identity_type=ManagedIdentityType.SYSTEM_ASSIGNED,
         resource="https://redis.azure.com",
     )
-    # One for all requests, so one provider. A pool would mix up replies when it signs in again
-    # (redis-py 8.1.0); this client has a lock for its connection.
+    # One for all requests, so one provider. A pool would mix up replies when it signs
+    # in again (redis-py 8.1.0); this client has a lock for its connection.
     async with redis.Redis(
         host=os.environ["REDIS_HOST"],
         port=int(os.environ.get("REDIS_PORT", "10000")),

@@ -8,8 +8,9 @@ from redis_entraid.cred_provider import create_from_default_azure_credential
 
 def main() -> None:
     # ANCHOR: shown
-    # In a pod, AZURE_FEDERATED_TOKEN_FILE leads DefaultAzureCredential to the workload identity.
-    # AZURE_TOKEN_CREDENTIALS=WorkloadIdentityCredential keeps it from trying anything else.
+    # In a pod, AZURE_FEDERATED_TOKEN_FILE leads DefaultAzureCredential to the workload
+    # identity. AZURE_TOKEN_CREDENTIALS=WorkloadIdentityCredential keeps it from trying
+    # anything else.
     credential_provider = create_from_default_azure_credential(
         scopes=("https://redis.azure.com/.default",),
     )

@@ -1,4 +1,6 @@
-"""Goes wrong: the connections of an asyncio pool sign in again while other tasks use them."""
+"""Goes wrong: the connections of an asyncio pool sign in again while other tasks use
+them.
+"""
 
 import asyncio
 import os
@@ -6,7 +8,10 @@ import os
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 async def main() -> None:

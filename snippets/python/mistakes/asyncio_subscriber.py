@@ -5,7 +5,10 @@ import os
 import signal
 
 import redis.asyncio as redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 async def main() -> None:

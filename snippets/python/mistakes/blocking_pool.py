@@ -1,4 +1,6 @@
-"""Goes wrong: a BlockingConnectionPool cannot be signed in again, and that ends the renewal."""
+"""Goes wrong: a BlockingConnectionPool cannot be signed in again, and that ends the
+renewal.
+"""
 
 import os
 import time
@@ -6,7 +8,10 @@ import time
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:
@@ -22,7 +27,12 @@ def main() -> None:
         credential_provider=credential_provider,
         retry=Retry(NoBackoff(), 1),
     )
-    with pool, redis.Redis(connection_pool=pool, credential_provider=credential_provider) as client:
+    with (
+        pool,
+        redis.Redis(
+            connection_pool=pool, credential_provider=credential_provider
+        ) as client,
+    ):
         connection = client.client_id()
         while client.client_id() == connection:
             time.sleep(0.1)

@@ -5,7 +5,10 @@ import signal
 import threading
 
 import redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:

@@ -1,10 +1,15 @@
-"""Goes wrong: a cluster client that has read the cluster's layout again signs in no more."""
+"""Goes wrong: a cluster client that has read the cluster's layout again signs in no
+more.
+"""
 
 import os
 import time
 
 from redis.cluster import RedisCluster
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-"""Goes wrong: the plain client has a provider, and the cluster client beside it was forgotten."""
+"""Goes wrong: the plain client has a provider, and the cluster client beside it was
+forgotten.
+"""
 
 import os
 

@@ -1,11 +1,16 @@
-"""Goes wrong: the blocking client waits in an event loop for what that event loop has to do."""
+"""Goes wrong: the blocking client waits in an event loop for what that event loop has
+to do.
+"""
 
 import asyncio
 import faulthandler
 import os
 
 import redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 async def main() -> None:

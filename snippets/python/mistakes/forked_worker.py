@@ -1,4 +1,6 @@
-"""Goes wrong: a worker process inherits the client, and not the thread that renews its tokens."""
+"""Goes wrong: a worker process inherits the client, and not the thread that renews its
+tokens.
+"""
 
 import multiprocessing
 import os
@@ -6,7 +8,10 @@ import sys
 import time
 
 import redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:

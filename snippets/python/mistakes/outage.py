@@ -1,10 +1,13 @@
-"""Goes wrong: no token can be had when one is due, and from then on none is asked for."""
+"""Goes wrong: no token can be had when one is due, and then none is asked for."""
 
 import os
 import time
 
 import redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:
@@ -24,7 +27,9 @@ def main() -> None:
         def failed(error: Exception) -> None:
             # The outage ends with the first renewal that it met.
             os.environ["IDENTITY_ENDPOINT"] = endpoint
-            print("not renewed; the endpoint is back:", type(error).__name__, flush=True)
+            print(
+                "not renewed; the endpoint is back:", type(error).__name__, flush=True
+            )
 
         credential_provider.on_error(failed)
         # For an outage: an address of this machine where nobody listens.

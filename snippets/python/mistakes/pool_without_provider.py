@@ -1,4 +1,4 @@
-"""Goes wrong: the pool has the provider, and the client that it is given to does not."""
+"""Goes wrong: the pool has the provider, and the client that uses it does not."""
 
 import os
 import time
@@ -6,7 +6,10 @@ import time
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:

@@ -1,11 +1,16 @@
-"""Goes wrong: while a token is on its way, the event loop stands still, however long it takes."""
+"""Goes wrong: while a token is on its way, the event loop stands still, however long it
+takes.
+"""
 
 import asyncio
 import os
 import time
 
 import redis.asyncio as redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 async def main() -> None:

@@ -1,9 +1,14 @@
-"""Goes wrong: the shards are reached by their IP addresses, which the certificate does not name."""
+"""Goes wrong: the shards are reached by their IP addresses, which the certificate does
+not name.
+"""
 
 import os
 
 from redis.cluster import RedisCluster
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-"""Must fail its judge: gets its tokens from the provider, and signs in with the first one only."""
+"""Must fail its judge: gets its tokens from the provider, and signs in with the first
+one only.
+"""
 
 import os
 import signal
@@ -14,7 +16,9 @@ from redis_entraid.cred_provider import (
 
 
 class Once(CredentialProvider):
-    """No StreamingCredentialProvider, so redis-py asks it when it connects and never again."""
+    """No StreamingCredentialProvider, so redis-py asks it when it connects and never
+    again.
+    """
 
     def __init__(self, provider: EntraIdCredentialsProvider) -> None:
         self._provider = provider

@@ -1,11 +1,16 @@
-"""Must fail its judge: opens a connection for every command, so nothing has to be renewed."""
+"""Must fail its judge: opens a connection for every command, so nothing has to be
+renewed.
+"""
 
 import os
 import signal
 import threading
 
 import redis
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:
