@@ -2,6 +2,7 @@
 port that PORT names, as App Service wants it.
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,7 +46,8 @@ async def visit(request: Request) -> PlainTextResponse:
     try:
         visits = await client.incr("visits")
     except redis.RedisError as error:
-        raise HTTPException(503, "the visit was not counted") from error
+        logging.exception("the visit was not counted")
+        raise HTTPException(503) from error
     return PlainTextResponse(f"visit {visits}\n")
 
 
