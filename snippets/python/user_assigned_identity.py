@@ -1,4 +1,6 @@
-"""Signs in to Azure Managed Redis with a user-assigned identity, chosen by its client id."""
+"""Signs in to Azure Managed Redis with a user-assigned identity, chosen by its client
+id.
+"""
 
 import os
 

@@ -201,6 +201,8 @@ pub struct Listing {
     /// Instead of the scenario's.
     #[serde(default, deserialize_with = "seconds")]
     pub lifetime: Option<Duration>,
+    /// Instead of the scenario's: the client does at once what others do one after the other.
+    pub concurrent: Option<bool>,
     /// What differs from run to run in the output, besides what the runner masks in all of them.
     #[serde(default)]
     pub masks: Vec<Mask>,
@@ -297,6 +299,8 @@ pub enum Trouble {
     EntraOtherAuthority,
     /// Nothing answers where tokens are issued.
     EntraUnreachable,
+    /// Every token takes a second and a half.
+    SlowTokens,
 }
 
 /// How a mistaken program must leave.

@@ -5,7 +5,10 @@ import os
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis_entraid.cred_provider import ManagedIdentityType, create_from_managed_identity
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
 
 
 def main() -> None:

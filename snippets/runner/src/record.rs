@@ -32,7 +32,7 @@ pub(crate) fn recording(listing: &Listing, scenario: &Scenario, stack: &dyn Read
         exit: exit(run),
         output: masks.lines(&run.printed.stdout),
         answers: answers(run, &masks),
-        events: match scenario.concurrent {
+        events: match listing.concurrent.unwrap_or(scenario.concurrent) {
             true => masks.event_set(&run.events),
             false => masks.events(&run.events, scenario.stop_after.is_none()),
         },
@@ -71,6 +71,7 @@ pub(crate) fn capture(
         .filter(|line| mistake.shows.iter().any(|pattern| pattern.is_match(line)))
         .map(|line| masks.text(line))
         .collect();
+    let output = without_repetition(output);
     let (log, events) = said(&told, &masks);
     Ok(ErrorCapture {
         mistake: mistake.id.clone(),
@@ -84,6 +85,21 @@ pub(crate) fn capture(
         versions: versions(stack, dependencies)?,
         engine: run.engine.clone(),
     })
+}
+
+/// A program that tries again and again says the same each time, which would fill the page.
+fn without_repetition(lines: Vec<String>) -> Vec<String> {
+    const MOST: usize = 3;
+    let mut brief = Vec::new();
+    for same in lines.chunk_by(|one, next| one == next) {
+        if same.len() <= MOST {
+            brief.extend_from_slice(same);
+        } else {
+            brief.push(same[0].clone());
+            brief.push(format!("… the same {} times more", same.len() - 1));
+        }
+    }
+    brief
 }
 
 /// What the emulator says about a mistake, for a person and for a machine. How often it says the same, of one connection
@@ -173,5 +189,17 @@ fn exit(run: &Run) -> i32 {
     match run.ending {
         Ending::Left(status) => status.code().unwrap_or(-1),
         Ending::NeverLeft(_) | Ending::NeverShown(_) | Ending::Ended => -1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_again_and_again_is_captured_once() {
+        let lines = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
+        assert_eq!(without_repetition(lines("a b b b a")), lines("a b b b a"));
+        assert_eq!(without_repetition(lines("a b b b b")), ["a", "b", "… the same 3 times more"]);
     }
 }

@@ -7,7 +7,9 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use azure_managed_redis_emulator::{Builder, ClusteringPolicy, Directory, Emulator, Event, EventKind, Presented};
+use azure_managed_redis_emulator::{
+    Builder, ClusteringPolicy, Directory, Emulator, Event, EventKind, Fault, Presented, Service,
+};
 use listings::{EnvironmentChange, Policy, StopAfter, Trouble};
 
 use crate::process::{Printed, Running};
@@ -19,6 +21,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a program may take to leave after it was asked to.
 const LEAVING: Duration = Duration::from_secs(5);
+
+/// How long a token takes where that is the trouble.
+const SLOW_TOKEN: Duration = Duration::from_millis(1500);
 
 /// What stays in a program's environment from ours. The rest would make a run depend on who starts it.
 const KEPT: &[&str] = &["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"];
@@ -82,6 +87,11 @@ pub(crate) enum Ending {
 
 pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
     let emulator = emulator(situation).start().context("cannot start the emulator")?;
+    if situation.trouble == Some(Trouble::SlowTokens) {
+        for service in [Service::Entra, Service::ManagedIdentity] {
+            emulator.control().set_fault(service, Fault::Slow { delay: SLOW_TOKEN }, None)?;
+        }
+    }
     let mut command = program.command();
     surround(&mut command, &emulator, situation)?;
     let mut visits = None;
@@ -133,6 +143,8 @@ pub(crate) fn emulator(situation: &Situation) -> Builder {
         Some(Trouble::RedisOtherName) => builder.redis_certificate(Presented::OtherName),
         Some(Trouble::EntraOtherAuthority) => builder.entra_certificate(Presented::OtherAuthority),
         Some(Trouble::EntraUnreachable) => builder.entra_unreachable(true),
+        // That begins when it runs.
+        Some(Trouble::SlowTokens) => builder,
     }
 }
 

@@ -189,6 +189,7 @@ fn told(trouble: Trouble) -> &'static str {
         Trouble::RedisOtherName => "a Redis certificate for another name",
         Trouble::EntraOtherAuthority => "an Entra ID certificate of another authority",
         Trouble::EntraUnreachable => "an unreachable Entra ID",
+        Trouble::SlowTokens => "tokens that take long",
     }
 }
 
@@ -386,7 +387,7 @@ impl Verifier {
         let run = run(&program, &situation)?;
         let untrusted = match trouble {
             Trouble::RedisOtherAuthority | Trouble::RedisOtherName => Service::Redis,
-            Trouble::EntraOtherAuthority | Trouble::EntraUnreachable => Service::Entra,
+            Trouble::EntraOtherAuthority | Trouble::EntraUnreachable | Trouble::SlowTokens => Service::Entra,
         };
         Ok((judge_distrust(untrusted, &run), run))
     }

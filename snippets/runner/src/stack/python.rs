@@ -16,7 +16,7 @@ use crate::process;
 
 pub(crate) struct Python;
 
-const OLDEST: (u32, u32) = (3, 10);
+const OLDEST: (u32, u32) = (3, 11);
 const LOCK: &str = "requirements.lock";
 const INSTALL: &str = "`apt-get install python3-venv` on Debian and Ubuntu, `brew install python` on macOS";
 
@@ -93,8 +93,9 @@ impl Ready for Installed {
         // Lines of a pyproject.toml: a quoted requirement, with a comma.
         let requirements: Vec<_> =
             lines.iter().map(|line| line.trim().trim_end_matches(',').trim_matches(['"', '\''])).collect();
-        let environment = project.join(".venv");
         let text = requirements.join("\n");
+        // Listings with the same lines share what these install.
+        let environment = self.alone.join(format!("python-{}", &fingerprint(&[&text], &self.alone)[..16]));
         let arguments: Vec<_> = requirements.iter().map(AsRef::as_ref).collect();
         install(&self.interpreter, &environment, &[&text, &self.version], &arguments).map_err(|error| match error {
             NotReady::Failed(error) => error,
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        assert!(at_least("3.10.0", OLDEST));
+        assert!(at_least("3.11.0", OLDEST));
         assert!(at_least("4.0.0", OLDEST));
         assert!(at_least("3.14.0rc1", OLDEST));
         assert!(!at_least("3.9.18", OLDEST));

@@ -1,0 +1,34 @@
+"""Goes wrong: threads that use a new client at the same moment start a renewal each."""
+
+import os
+import threading
+
+import redis
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
+
+
+def main() -> None:
+    credential_provider = create_from_managed_identity(
+        identity_type=ManagedIdentityType.SYSTEM_ASSIGNED,
+        resource="https://redis.azure.com",
+    )
+    with redis.Redis(
+        host=os.environ["REDIS_HOST"],
+        port=int(os.environ.get("REDIS_PORT", "10000")),
+        ssl=True,
+        credential_provider=credential_provider,
+    ) as client:
+        threads = [threading.Thread(target=client.ping) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        # What is left besides this thread are renewals.
+        print(f"one client, one provider, and {threading.active_count() - 1} renewals")
+
+
+if __name__ == "__main__":
+    main()

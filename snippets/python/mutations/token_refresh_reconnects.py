@@ -1,0 +1,42 @@
+"""Must fail its judge: opens a connection for every command, so nothing has to be
+renewed.
+"""
+
+import os
+import signal
+import threading
+
+import redis
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
+
+
+def main() -> None:
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+
+    credential_provider = create_from_managed_identity(
+        identity_type=ManagedIdentityType.SYSTEM_ASSIGNED,
+        resource="https://redis.azure.com",
+    )
+    with redis.Redis(
+        host=os.environ["REDIS_HOST"],
+        port=int(os.environ.get("REDIS_PORT", "10000")),
+        ssl=True,
+        credential_provider=credential_provider,
+        decode_responses=True,
+    ) as client:
+        round_trips = 0
+        while not stopped.wait(0.15):
+            client.set("round-trips", round_trips)
+            client.get("round-trips")
+            client.connection_pool.disconnect()
+            round_trips += 1
+    print(f"{round_trips} round trips on one connection, none failed.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Signs in to Azure Managed Redis with the application's system-assigned identity."""
+
+import os
+
+import redis
+from redis_entraid.cred_provider import (
+    ManagedIdentityType,
+    create_from_managed_identity,
+)
+
+
+def main() -> None:
+    # ANCHOR: shown
+    # Fetches a token when the client connects, and a new one before it expires.
+    credential_provider = create_from_managed_identity(
+        identity_type=ManagedIdentityType.SYSTEM_ASSIGNED,
+        resource="https://redis.azure.com",
+    )
+    with redis.Redis(
+        host=os.environ["REDIS_HOST"],
+        port=int(os.environ.get("REDIS_PORT", "10000")),
+        ssl=True,
+        credential_provider=credential_provider,
+    ) as client:
+        print(client.ping())
+    # ANCHOR_END: shown
+
+
+if __name__ == "__main__":
+    main()
