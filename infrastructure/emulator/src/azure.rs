@@ -1,6 +1,8 @@
 //! Azure's texts, numbers and shapes, each with its source. What no source settles is marked **Uncertain** and listed in
 //! [`UNCERTAIN`], so that the book can repeat it. Nothing else in this crate states how Azure behaves.
 
+pub mod client;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -47,12 +49,11 @@ pub const UNCERTAIN: &[(&str, &str)] = &[
 ];
 
 /// The application id of the resource "Azure Managed Redis". Microsoft Learn, "Use Microsoft Entra for authentication".
-pub(crate) const REDIS_APPLICATION_ID: &str = "acca5fbb-b7e4-4009-81f1-37e38fd66d78";
+pub const REDIS_APPLICATION_ID: &str = "acca5fbb-b7e4-4009-81f1-37e38fd66d78";
 
 /// Audiences that the cache accepts. The scopes are documented; the closing slash appears in tokens that others have
 /// published. **Uncertain.**
-pub(crate) const REDIS_AUDIENCES: &[&str] =
-    &["https://redis.azure.com", "https://redis.azure.com/", REDIS_APPLICATION_ID];
+pub const REDIS_AUDIENCES: &[&str] = &["https://redis.azure.com", "https://redis.azure.com/", REDIS_APPLICATION_ID];
 
 /// Other resources that a token can be asked for, so that a wrong scope fails where it fails in Azure: at the cache.
 const OTHER_RESOURCES: &[&str] = &[
@@ -493,11 +494,11 @@ pub(crate) fn openid_configuration(authority: &str, tenant: Uuid) -> Value {
 }
 
 /// Issuer of version 1.0 tokens. Microsoft Learn, "Access token claims reference".
-pub(crate) fn issuer_v1(tenant: Uuid) -> String {
+pub fn issuer_v1(tenant: Uuid) -> String {
     format!("https://sts.windows.net/{tenant}/")
 }
 
 /// Issuer of version 2.0 tokens. Same source.
-pub(crate) fn issuer_v2(tenant: Uuid) -> String {
+pub fn issuer_v2(tenant: Uuid) -> String {
     format!("https://login.microsoftonline.com/{tenant}/v2.0")
 }

@@ -254,6 +254,8 @@ pub struct Mistake {
     #[serde(default)]
     pub environment: EnvironmentChange,
     pub trouble: Option<Trouble>,
+    /// `NoCluster`, or that of the listing's scenario, when absent.
+    pub policy: Option<Policy>,
     #[serde(default, deserialize_with = "seconds")]
     pub lifetime: Option<Duration>,
     pub stop_after: Option<StopAfter>,

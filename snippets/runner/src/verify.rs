@@ -317,7 +317,9 @@ impl Verifier {
                 Some(listing) => vec![&listing.environment, &mistake.environment],
                 None => vec![&mistake.environment],
             },
-            policy: None,
+            policy: mistake.policy.or_else(|| {
+                self.table.scenario(&listing?.scenario).and_then(|scenario| scenario.policies.first().copied())
+            }),
             is_server: false,
             stop: match &mistake.stop_after {
                 Some(condition) => Stop::After(condition, SHOWN_WITHIN),

@@ -1,5 +1,6 @@
 //! The command `amr-emulator`: runs the emulator by itself, or around another command.
 
+mod doctor;
 mod exec;
 mod guard;
 mod settings;
@@ -43,6 +44,9 @@ enum Command {
         #[command(flatten)]
         state: State,
     },
+    /// Examine the way to a cache, here or in Azure, and say what is wrong with it
+    #[command(after_long_help = doctor::help())]
+    Doctor(doctor::Doctor),
     #[command(hide = true)]
     Guard {
         /// The pipe whose other end the caller holds.
@@ -114,6 +118,7 @@ fn main() -> ExitCode {
         None => run(&cli.run),
         Some(Command::Exec(exec)) => exec::run(exec),
         Some(Command::Events { follow, json, state }) => events(&state, follow, json),
+        Some(Command::Doctor(options)) => doctor::run(options),
         Some(Command::Guard { watch, command }) => guard::run(watch, &command),
     };
     result.unwrap_or_else(|error| {
