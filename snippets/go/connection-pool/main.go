@@ -17,6 +17,7 @@ import (
 
 	entraid "github.com/redis/go-redis-entraid"
 	"github.com/redis/go-redis-entraid/identity"
+	"github.com/redis/go-redis-entraid/manager"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 )
@@ -35,6 +36,15 @@ func run(ctx context.Context) error {
 	// ANCHOR: shown
 	provider, err := entraid.NewManagedIdentityCredentialsProvider(
 		entraid.ManagedIdentityCredentialsProviderOptions{
+			CredentialsProviderOptions: entraid.CredentialsProviderOptions{
+				TokenManagerOptions: manager.TokenManagerOptions{
+					// By default one failed request ends the renewal for good.
+					RetryOptions: manager.RetryOptions{
+						IsRetryable: func(error) bool { return true },
+						MaxAttempts: 100,
+					},
+				},
+			},
 			ManagedIdentityProviderOptions: identity.ManagedIdentityProviderOptions{
 				ManagedIdentityType: identity.SystemAssignedIdentity,
 			},
@@ -48,8 +58,6 @@ func run(ctx context.Context) error {
 		TLSConfig:                    &tls.Config{MinVersion: tls.VersionTLS12},
 		StreamingCredentialsProvider: provider,
 		PoolSize:                     4,
-		// Use them in turn. Otherwise some lie idle, do not sign in again and end with their token.
-		PoolFIFO: true,
 	})
 	defer client.Close()
 

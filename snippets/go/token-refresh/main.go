@@ -16,6 +16,7 @@ import (
 
 	entraid "github.com/redis/go-redis-entraid"
 	"github.com/redis/go-redis-entraid/identity"
+	"github.com/redis/go-redis-entraid/manager"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -35,6 +36,15 @@ func run(ctx context.Context) error {
 	// when it is next taken from the pool.
 	provider, err := entraid.NewManagedIdentityCredentialsProvider(
 		entraid.ManagedIdentityCredentialsProviderOptions{
+			CredentialsProviderOptions: entraid.CredentialsProviderOptions{
+				TokenManagerOptions: manager.TokenManagerOptions{
+					// By default one failed request ends the renewal for good.
+					RetryOptions: manager.RetryOptions{
+						IsRetryable: func(error) bool { return true },
+						MaxAttempts: 100,
+					},
+				},
+			},
 			ManagedIdentityProviderOptions: identity.ManagedIdentityProviderOptions{
 				ManagedIdentityType: identity.SystemAssignedIdentity,
 			},

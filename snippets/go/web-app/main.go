@@ -17,6 +17,7 @@ import (
 
 	entraid "github.com/redis/go-redis-entraid"
 	"github.com/redis/go-redis-entraid/identity"
+	"github.com/redis/go-redis-entraid/manager"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -34,6 +35,15 @@ func run(ctx context.Context) error {
 	// ANCHOR: shown
 	provider, err := entraid.NewManagedIdentityCredentialsProvider(
 		entraid.ManagedIdentityCredentialsProviderOptions{
+			CredentialsProviderOptions: entraid.CredentialsProviderOptions{
+				TokenManagerOptions: manager.TokenManagerOptions{
+					// By default one failed request ends the renewal for good.
+					RetryOptions: manager.RetryOptions{
+						IsRetryable: func(error) bool { return true },
+						MaxAttempts: 100,
+					},
+				},
+			},
 			ManagedIdentityProviderOptions: identity.ManagedIdentityProviderOptions{
 				ManagedIdentityType: identity.SystemAssignedIdentity,
 			},
@@ -46,7 +56,6 @@ func run(ctx context.Context) error {
 		Addr:                         net.JoinHostPort(os.Getenv("REDIS_HOST"), cmp.Or(os.Getenv("REDIS_PORT"), "10000")),
 		TLSConfig:                    &tls.Config{MinVersion: tls.VersionTLS12},
 		StreamingCredentialsProvider: provider,
-		PoolFIFO:                     true,
 	})
 	defer client.Close()
 

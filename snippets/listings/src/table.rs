@@ -201,6 +201,10 @@ pub struct Listing {
     /// Instead of the scenario's.
     #[serde(default, deserialize_with = "seconds")]
     pub lifetime: Option<Duration>,
+    /// Instead of the scenario's.
+    pub stop_after: Option<StopAfter>,
+    /// Instead of the scenario's: the client does at once what others do one after the other.
+    pub concurrent: Option<bool>,
     /// What differs from run to run in the output, besides what the runner masks in all of them.
     #[serde(default)]
     pub masks: Vec<Mask>,
@@ -589,6 +593,7 @@ impl Table {
                     self.scenarios.iter().map(|it| it.id.as_str()),
                 ));
             }
+            check_stop(&what, listing.stop_after.as_ref(), faults);
             let directory = self.directory(&what, &listing.stack, faults);
             match (&listing.impossible, listing.files.is_empty()) {
                 (Some(_), false) => {

@@ -116,6 +116,11 @@ pub(crate) fn judge(expect: &Expect, run: &Run) -> Vec<Complaint> {
         ))),
         Ending::Ended => complaints.push(Complaint::Ending("the program was ended".to_string())),
     }
+    if !run.shown && matches!(run.ending, Ending::Left(_)) {
+        complaints.push(Complaint::NeverShown(
+            "the program left before the event log showed what the scenario waits for (`stop-after`)".to_string(),
+        ));
+    }
     judge_visits(expect, run, &mut complaints);
     for pattern in &expect.prints {
         if !run.printed.stdout.lines().any(|line| pattern.is_match(line)) {

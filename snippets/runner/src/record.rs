@@ -32,7 +32,7 @@ pub(crate) fn recording(listing: &Listing, scenario: &Scenario, stack: &dyn Read
         exit: exit(run),
         output: masks.lines(&run.printed.stdout),
         answers: answers(run, &masks),
-        events: match scenario.concurrent {
+        events: match listing.concurrent.unwrap_or(scenario.concurrent) {
             true => masks.event_set(&run.events),
             false => masks.events(&run.events, scenario.stop_after.is_none()),
         },

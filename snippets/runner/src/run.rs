@@ -55,6 +55,8 @@ pub(crate) enum Stop<'a> {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) ending: Ending,
+    /// The event log had what the program was to show, if it was to show anything.
+    pub(crate) shown: bool,
     pub(crate) printed: Printed,
     /// What a server answered, or why a visit failed.
     pub(crate) visits: Vec<Result<Visit, String>>,
@@ -97,7 +99,12 @@ pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
     let printed = running.printed();
     // The program's end reaches the emulator a moment after it reaches us.
     emulator.wait_for(Duration::from_secs(3), all_closed);
-    Ok(Run { ending, printed, visits: seen, events: emulator.events(), engine: engine(&emulator), elapsed })
+    let events = emulator.events();
+    let shown = match situation.stop {
+        Stop::After(condition, _) => reached(condition, &events),
+        Stop::Never | Stop::TlsFailure => true,
+    };
+    Ok(Run { ending, shown, printed, visits: seen, events, engine: engine(&emulator), elapsed })
 }
 
 /// A port that nobody listens on at this moment.

@@ -29,8 +29,12 @@ pub const SLOW: &str = "AMR_BOOK_SLOW";
 /// How long a listing has for what its scenario waits for.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 
-/// The same for a mutation, which is expected never to show it. A listing takes less than six seconds.
+/// The same for a mutation, which is expected never to show it. A listing takes less than six seconds, or two lives of its
+/// tokens, where these end so soon that its client renews by their share.
 const NEVER_SHOWN_WITHIN: Duration = Duration::from_secs(8);
+
+/// Tokens that end sooner than this are renewed by a share of their life, others a time before they end.
+const SHORT_LIFE: Duration = Duration::from_secs(60);
 
 /// Whether a switch of the environment is on.
 pub fn switched_on(name: &str) -> bool {
@@ -401,7 +405,8 @@ impl Verifier {
             None => {
                 let mut situation = situation(scenario, listing);
                 if let Stop::After(condition, _) = situation.stop {
-                    situation.stop = Stop::After(condition, NEVER_SHOWN_WITHIN);
+                    let lives = situation.lifetime.filter(|life| *life < SHORT_LIFE).map(|life| 2 * life);
+                    situation.stop = Stop::After(condition, NEVER_SHOWN_WITHIN + lives.unwrap_or_default());
                 }
                 let run = run(&program, &situation)?;
                 (judge(&self.expect(listing)?, &run), run)
@@ -465,7 +470,7 @@ pub(crate) fn situation<'a>(scenario: &'a Scenario, listing: &'a Listing) -> Sit
         changes: vec![&listing.environment],
         policy: scenario.policies.first().copied(),
         is_server: scenario.kind == Kind::Server,
-        stop: match &scenario.stop_after {
+        stop: match listing.stop_after.as_ref().or(scenario.stop_after.as_ref()) {
             Some(condition) => Stop::After(condition, SHOWN_WITHIN),
             None => Stop::Never,
         },
