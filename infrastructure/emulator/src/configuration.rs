@@ -199,9 +199,7 @@ struct WrittenAssignment {
 impl WrittenIdentity {
     /// The identity, with what was left out filled in.
     pub(crate) fn checked(self, name: &str, folder: &Path) -> Result<Identity, String> {
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-            return Err("its name may have letters, digits, '-', '_' and '.' only".to_owned());
-        }
+        check_name(name)?;
         self.refuse_misplaced()?;
         let ids = DefaultIds::of(name);
         let credentials = self.credentials(folder)?;
@@ -299,12 +297,21 @@ impl WrittenAssignment {
     }
 }
 
+/// Names are names of files too.
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+        return Err("its name may have letters, digits, '-', '_' and '.' only".to_owned());
+    }
+    Ok(())
+}
+
 /// No two identities may be taken for each other.
 pub(crate) fn check_ids(identities: &[Identity]) -> Result<(), String> {
     let mut object_ids = HashMap::new();
     let mut client_ids: HashSet<ClientId> = HashSet::new();
     let mut has_system = false;
     for identity in identities {
+        check_name(&identity.name).map_err(|why| format!("identity '{}': {why}", identity.name))?;
         if let Some(other) = object_ids.insert(identity.object_id, &identity.name) {
             return Err(format!("the identities '{other}' and '{}' have the same object id", identity.name));
         }

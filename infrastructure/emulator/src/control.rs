@@ -38,7 +38,7 @@ pub(crate) struct Parts {
     pub(crate) presented: (Presented, Presented),
     pub(crate) runtime: Handle,
     /// The ports of the shards of an `OSSCluster`.
-    pub(crate) shard_ports: Mutex<Vec<u16>>,
+    pub(crate) shard_ports: Arc<Mutex<Vec<u16>>>,
 }
 
 /// An open connection to the cache.
@@ -68,9 +68,11 @@ impl Control {
         self.0.tenant.directory()
     }
 
-    /// Adds an identity, or changes the one of that name. Tokens that it has already got stay good.
+    /// Adds an identity, or changes the one of that name. Tokens that it has already got stay good. A certificate or key set that
+    /// can't be read is refused; a certificate that is to be generated is so when its environment is first asked for.
     pub fn set_identity(&self, identity: Identity) -> Result<(), Error> {
         let name = identity.name.clone();
+        self.0.tenant.credentials.check(&identity)?;
         let is_new = self.0.tenant.change(|directory| {
             let mut identities = directory.identities.clone();
             let known = identities.iter().position(|known| known.name == name);

@@ -172,10 +172,13 @@ impl DefaultIds {
     }
 }
 
+/// The subscription that everything belongs to.
+pub(crate) const SUBSCRIPTION: &str = "5b5c4700-0000-4000-8000-000000000000";
+
 /// The resource id of a user-assigned identity whose owner named none.
 pub(crate) fn default_resource_id(name: &str) -> String {
     format!(
-        "/subscriptions/5b5c4700-0000-4000-8000-000000000000/resourcegroups/emulator/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
+        "/subscriptions/{SUBSCRIPTION}/resourcegroups/emulator/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
     )
 }
 

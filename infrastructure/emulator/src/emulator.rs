@@ -11,25 +11,27 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::cache::{Cache, ClusteringPolicy};
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, check_ids};
 use crate::control::{Control, Parts};
+use crate::credentials::{Credentials, Folders, LOOKED_AT_EVERY};
 use crate::directory::Directory;
 use crate::engine::{self, EngineInfo};
-use crate::entra::Entra;
-use crate::environment::{Addresses, Environment};
+use crate::entra::{Entra, Hosts};
+use crate::environment::{Addresses, Environment, Hosting};
 use crate::events::{Event, EventLog, Outputs, Service};
 use crate::faults::Faults;
 use crate::front::{Endpoint, Front, Limits};
 use crate::keys::{Keys, Presented, write_private};
 use crate::listen::Loopback;
 use crate::managed_identity::ManagedIdentity;
+use crate::proxy::Proxy;
 use crate::tenant::Tenant;
 use crate::tls::Tls;
-use crate::{Error, azure, http, token};
+use crate::{Error, azure, http, proxy, token};
 
-/// The names that the certificates are for.
+/// The names that the certificates are for; Entra ID's is for those of the clouds too.
 const REDIS_NAMES: &[&str] = &["localhost"];
-const ENTRA_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1", "login.microsoftonline.com"];
+const ENTRA_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1"];
 
 /// A running emulator. Dropping it stops everything it started.
 ///
@@ -50,6 +52,7 @@ pub struct Emulator {
     identity_header: String,
     trust_bundle: PathBuf,
     ca_file: PathBuf,
+    run_folder: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     runtime: Option<JoinHandle<()>>,
     /// Last, so that it is deleted after everything that lives in it has ended.
@@ -61,6 +64,7 @@ struct Ports {
     redis: u16,
     entra: u16,
     managed_identity: u16,
+    proxy: u16,
 }
 
 /// Settings of an emulator that is to be started.
@@ -78,6 +82,7 @@ pub struct Builder {
     redis_port: u16,
     entra_port: u16,
     managed_identity_port: u16,
+    proxy_port: u16,
     state_folder: Option<PathBuf>,
     handshake_time: Duration,
     sign_in_time: Duration,
@@ -99,6 +104,7 @@ impl Default for Builder {
             redis_port: 0,
             entra_port: 0,
             managed_identity_port: 0,
+            proxy_port: 0,
             state_folder: None,
             handshake_time: azure::HANDSHAKE_TIME,
             sign_in_time: azure::SIGN_IN_TIME,
@@ -190,7 +196,13 @@ impl Builder {
         self
     }
 
-    /// A folder that keeps CA, keys and the value of `IDENTITY_HEADER`, so that settings survive a restart. Without it all of
+    /// Port of the proxy; 0, the default, for a free one.
+    pub fn proxy_port(mut self, port: u16) -> Self {
+        self.proxy_port = port;
+        self
+    }
+
+    /// A folder that keeps CA, keys, certificates and the value of `IDENTITY_HEADER`, so that settings survive a restart. Without it all of
     /// them are made for this process and forgotten.
     pub fn state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.state_folder = Some(folder.into());
@@ -227,12 +239,17 @@ impl Builder {
             identity.ok_or(Error::UnknownIdentity { name: name.clone(), known })?.token_lifetime = Some(*lifetime);
         }
 
+        check_ids(&configuration.directory.identities)
+            .map_err(|why| Error::Configuration { path: PathBuf::from("the configuration"), why })?;
+
         // First the ports: a taken one is the commonest mistake, and everything after takes longer.
         let redis = Loopback::bind(self.redis_port, "Redis", "--port")?;
         let entra = Loopback::bind(self.entra_port, "Entra ID", "--entra-port")?;
         let managed_identity =
             Loopback::bind(self.managed_identity_port, "the managed identity endpoint", "--managed-identity-port")?;
-        let ports = Ports { redis: redis.port, entra: entra.port, managed_identity: managed_identity.port };
+        let proxy = Loopback::bind(self.proxy_port, "the proxy", "--proxy-port")?;
+        let ports =
+            Ports { redis: redis.port, entra: entra.port, managed_identity: managed_identity.port, proxy: proxy.port };
         let policy = configuration.clustering_policy;
         let shards: Vec<Loopback> = match policy {
             ClusteringPolicy::OssCluster => {
@@ -240,10 +257,22 @@ impl Builder {
             }
             _ => Vec::new(),
         };
-        let shard_ports: Vec<u16> = shards.iter().map(|shard| shard.port).collect();
+        let shard_ports = shards.iter().map(|shard| shard.port).collect::<Vec<_>>();
 
         remove_folders_of_the_dead();
         let folder = private_folder()?;
+        let run_folder = match &self.state_folder {
+            // What names our ports survives a restart only if the ports do.
+            Some(state) if self.entra_port != 0 && self.managed_identity_port != 0 => {
+                state.join(format!("at-{}-{}", ports.entra, ports.managed_identity))
+            }
+            _ => folder.path().to_owned(),
+        };
+        let folders = Folders { state: self.state_folder.clone(), run: run_folder.clone() };
+        let credentials = Credentials::new(&folders, ports.entra);
+        for identity in &configuration.directory.identities {
+            credentials.check(identity)?;
+        }
         let engine = self.engine.clone().or_else(|| std::env::var_os("AMR_EMULATOR_ENGINE").map(PathBuf::from));
         // The keys take as long as the engine: both at once.
         let (cache, keys) = std::thread::scope(|scope| {
@@ -277,9 +306,10 @@ impl Builder {
         };
         let log = Arc::new(EventLog::new(Outputs { stderr: self.stderr, json_lines }));
         let faults = Arc::new(Faults::default());
-        let redis_tls = Arc::new(Tls::new(&keys, REDIS_NAMES, &[], self.redis_certificate)?);
-        let entra_tls = Arc::new(Tls::new(&keys, ENTRA_NAMES, &[b"h2", b"http/1.1"], self.entra_certificate)?);
-        let tenant = Arc::new(Tenant::new(configuration.directory.clone(), keys));
+        let redis_tls = Arc::new(Tls::new(&keys, REDIS_NAMES.to_vec(), &[], self.redis_certificate)?);
+        let entra_names = [ENTRA_NAMES, azure::ENTRA_HOSTS].concat();
+        let entra_tls = Arc::new(Tls::new(&keys, entra_names, &[b"h2", b"http/1.1"], self.entra_certificate)?);
+        let tenant = Arc::new(Tenant::new(configuration.directory.clone(), keys, credentials));
         let limits = Limits {
             counts_replies: !self.blind,
             handshake_time: self.handshake_time,
@@ -288,16 +318,41 @@ impl Builder {
         };
         let front = Front::new(tenant.clone(), cache.clone(), log.clone(), redis_tls.clone(), limits);
         let front = Arc::new(front);
+        let hosts = Hosts { port: ports.entra };
+        let server = |service, tls, answers| {
+            Arc::new(http::Server { service, tls, log: log.clone(), faults: faults.clone(), answers })
+        };
+        let entra_server = server(
+            Service::Entra,
+            Some(entra_tls.clone()),
+            Box::new(Entra { tenant: tenant.clone(), hosts }) as Box<dyn http::Answers>,
+        );
+        let managed_identity_server = server(
+            Service::ManagedIdentity,
+            None,
+            Box::new(ManagedIdentity::new(tenant.clone(), identity_header.clone())),
+        );
+        let shard_ports = Arc::new(Mutex::new(shard_ports));
+        let proxy_server = Proxy {
+            hosts,
+            entra: (!self.unreachable).then(|| entra_server.clone()),
+            own_ports: match self.unreachable {
+                true => vec![ports.redis],
+                false => vec![ports.redis, ports.entra, ports.managed_identity],
+            },
+            shard_ports: shard_ports.clone(),
+            log: log.clone(),
+        };
         let servers = Servers {
             front: front.clone(),
-            entra: Entra { tenant: tenant.clone(), authority: format!("https://localhost:{}", ports.entra) },
-            entra_tls: entra_tls.clone(),
-            managed_identity: ManagedIdentity { tenant: tenant.clone(), header: identity_header.clone() },
-            log: log.clone(),
-            faults: faults.clone(),
+            tenant: tenant.clone(),
             redis,
             shards,
-            tokens: (!self.unreachable).then_some((entra, managed_identity)),
+            proxy: (proxy, Arc::new(proxy_server)),
+            tokens: match self.unreachable {
+                true => Vec::new(),
+                false => vec![(entra, entra_server), (managed_identity, managed_identity_server)],
+            },
         };
         let (stop, stopped) = oneshot::channel();
         let (runtime, handle) = servers.run(stopped)?;
@@ -312,7 +367,7 @@ impl Builder {
             entra_tls,
             presented: (self.redis_certificate, self.entra_certificate),
             runtime: handle,
-            shard_ports: Mutex::new(shard_ports),
+            shard_ports,
         });
         Ok(Emulator {
             tenant,
@@ -323,6 +378,7 @@ impl Builder {
             identity_header,
             trust_bundle,
             ca_file,
+            run_folder,
             stop: Some(stop),
             runtime: Some(runtime),
             _folder: folder,
@@ -346,17 +402,35 @@ impl Emulator {
         self.control.clone()
     }
 
-    /// The variables for a program that runs as this identity: `system`, `user`, `service-principal`, `unassigned`, or one of a
-    /// configuration.
+    /// The variables for a program that runs as this identity, in an App Service: `system`, `user`, `service-principal`,
+    /// `unassigned`, `certificate`, `workload`, `developer`, or one of a configuration.
     pub fn environment(&self, identity: &str) -> Result<Environment, Error> {
+        self.environment_in(Hosting::AppService, identity)
+    }
+
+    /// The same in another hosting. **Read [`Hosting::Imds`] before you run a program in Rust or Go there.**
+    ///
+    /// ```
+    /// use azure_managed_redis_emulator::{Emulator, Hosting};
+    ///
+    /// let emulator = Emulator::start()?;
+    /// let environment = emulator.environment_in(Hosting::Imds, "system")?;
+    /// assert!(environment.get("AZURE_POD_IDENTITY_AUTHORITY_HOST").is_some());
+    /// assert!(environment.get("IDENTITY_ENDPOINT").is_none(), "client libraries would prefer it");
+    /// # Ok::<(), azure_managed_redis_emulator::Error>(())
+    /// ```
+    pub fn environment_in(&self, hosting: Hosting, identity: &str) -> Result<Environment, Error> {
         let addresses = Addresses {
             entra: self.ports.entra,
             managed_identity: self.ports.managed_identity,
             redis: self.ports.redis,
+            proxy: self.ports.proxy,
             identity_header: &self.identity_header,
             trust_bundle: &self.trust_bundle,
+            credentials: &self.tenant.credentials,
+            run_folder: &self.run_folder,
         };
-        Environment::new(&self.tenant.directory(), identity, &addresses)
+        Environment::new(&self.tenant.directory(), identity, hosting, &addresses)
     }
 
     /// All events so far (the last 100,000).
@@ -389,6 +463,11 @@ impl Emulator {
         self.ports.entra
     }
 
+    /// The port of the proxy on `localhost`, see [`Environment::through_proxy`].
+    pub fn proxy_port(&self) -> u16 {
+        self.ports.proxy
+    }
+
     /// The emulator's CA certificate, PEM.
     pub fn ca_file(&self) -> &Path {
         &self.ca_file
@@ -409,16 +488,13 @@ impl Drop for Emulator {
 /// Everything that listens.
 struct Servers {
     front: Arc<Front>,
-    entra: Entra,
-    entra_tls: Arc<Tls>,
-    managed_identity: ManagedIdentity,
-    log: Arc<EventLog>,
-    faults: Arc<Faults>,
+    tenant: Arc<Tenant>,
     redis: Loopback,
     shards: Vec<Loopback>,
-    /// Entra ID and the managed identity endpoint; absent if they are to be unreachable: the ports are let go of, and nobody else
+    proxy: (Loopback, Arc<Proxy>),
+    /// Entra ID and the managed identity endpoints; absent if they are to be unreachable: the ports are let go of, and nobody else
     /// is told to listen there.
-    tokens: Option<(Loopback, Loopback)>,
+    tokens: Vec<(Loopback, Arc<http::Server>)>,
 }
 
 impl Servers {
@@ -437,21 +513,21 @@ impl Servers {
         for (shard, listener) in self.shards.into_iter().enumerate() {
             self.front.listen(Endpoint::Shard(shard), listener)?;
         }
-        if let Some((entra, managed_identity)) = self.tokens {
-            let server = |service, tls| {
-                Arc::new(http::Server { service, tls, log: self.log.clone(), faults: self.faults.clone() })
-            };
-            let entra_server = server(Service::Entra, Some(self.entra_tls));
-            let answer = Arc::new(move |request: &http::Request| self.entra.answer(request));
-            for listener in entra.into_tokio().map_err(error)? {
-                tokio::spawn(http::serve(listener, entra_server.clone(), answer.clone()));
-            }
-            let identity_server = server(Service::ManagedIdentity, None);
-            let answer = Arc::new(move |request: &http::Request| self.managed_identity.answer(request));
-            for listener in managed_identity.into_tokio().map_err(error)? {
-                tokio::spawn(http::serve(listener, identity_server.clone(), answer.clone()));
+        for (listener, server) in self.tokens {
+            for listener in listener.into_tokio().map_err(error)? {
+                tokio::spawn(http::serve(listener, server.clone()));
             }
         }
+        let (listener, proxy) = self.proxy;
+        for listener in listener.into_tokio().map_err(error)? {
+            tokio::spawn(proxy::serve(listener, proxy.clone()));
+        }
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOKED_AT_EVERY).await;
+                self.tenant.credentials.issuer.renew_token_files();
+            }
+        });
         drop(inside);
         let handle = runtime.handle().clone();
         let front = self.front;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::environment::Hosting;
+
 /// Why an emulator does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -136,6 +138,36 @@ pub enum Error {
         name: String,
         /// All names.
         known: String,
+    },
+    /// A certificate can't be used.
+    #[error("the certificate {} can't be used: {why}", .path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A certificate comes in PEM only.
+    #[error(
+        "'{name}' has no certificate that the emulator made, so there is none as PKCS#12; give it one with generated-certificate = true"
+    )]
+    NoPfx {
+        /// The identity.
+        name: String,
+    },
+    /// There is no hosting of that name.
+    #[error("there is no hosting '{name}'; there are app-service, imds and msi-2017")]
+    Hosting {
+        /// The name.
+        name: String,
+    },
+    /// Only managed identities depend on the hosting.
+    #[error("'{name}' is no managed identity, so the hosting {hosting} gives it nothing; leave the hosting out")]
+    NoManagedIdentity {
+        /// The identity.
+        name: String,
+        /// The hosting.
+        hosting: Hosting,
     },
     /// A token lifetime is not a whole number of seconds.
     #[error("the token lifetime {lifetime:?} of '{identity}' is not a whole number of seconds of at least 1")]

@@ -85,6 +85,18 @@ pub enum EventKind {
         /// The request and its reply, secrets cut out.
         exchange: HttpExchange,
     },
+    /// A program reached Entra ID, or another port of the emulator, through the proxy.
+    ProxyConnected {
+        /// The host that it asked for, with the port.
+        host: String,
+    },
+    /// The proxy refused a host that is none of Entra ID's, or a request that was no `CONNECT`.
+    ProxyRefused {
+        /// The host that was asked for, with the port, or the address of the request.
+        host: String,
+        /// Why, as the client was told too.
+        why: String,
+    },
     /// A TLS connection to the Redis port was made.
     ConnectionOpened {
         /// Number of the connection, from 1.
@@ -336,6 +348,10 @@ impl Display for EventKind {
             EventKind::HttpRequest { service, exchange } => {
                 write!(f, "{:<18} {} {} -> {}", format!("{service}"), exchange.method, exchange.path, exchange.status)
             }
+            EventKind::ProxyConnected { host } => {
+                write!(f, "proxy              connected to {host}, which is the emulator")
+            }
+            EventKind::ProxyRefused { host, why } => write!(f, "proxy REFUSED      {host}: {why}"),
             EventKind::ConnectionOpened { connection, tls, server_name, shard } => {
                 write!(f, "connection #{connection:<6} opened, {tls}")?;
                 if let Some(shard) = shard {
@@ -491,6 +507,7 @@ impl EventKind {
         matches!(
             self,
             EventKind::TokenRefused { .. }
+                | EventKind::ProxyRefused { .. }
                 | EventKind::TlsFailed { .. }
                 | EventKind::SignInRefused { .. }
                 | EventKind::ErrorReply { .. }

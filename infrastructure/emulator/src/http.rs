@@ -1,5 +1,5 @@
-//! The HTTP side that Entra ID and the managed identity endpoint share: a request comes in, a plain function answers it,
-//! the exchange goes to the event log with everything secret cut out.
+//! The HTTP side that Entra ID and the managed identity endpoints share: a request comes in, the service answers it, the
+//! exchange goes to the event log with everything secret cut out.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, PRAGMA};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, PRAGMA};
 use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -19,9 +19,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use crate::azure;
+use crate::directory::Identity;
 use crate::events::{EventKind, EventLog, Flow, HttpExchange, Service};
 use crate::faults::{Fault, Faults};
 use crate::tls::{self, Tls};
+use crate::token::IssuedToken;
 
 /// Larger bodies are refused: the largest honest one, a token request with a client assertion, has a few kilobytes.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -36,13 +38,27 @@ pub(crate) struct Request {
     pub(crate) is_form: bool,
     /// Path and query as they came.
     pub(crate) uri: String,
+    /// The host that was asked, with its port if one was named; empty if none was.
+    pub(crate) host: String,
 }
 
 /// The reply, and what it means for the log.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) body: Value,
+    pub(crate) body: Body,
+    pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) outcome: Outcome,
+    /// What the log shows in place of the request's body, where that says more.
+    pub(crate) request_as_told: Option<String>,
+}
+
+/// The body of a reply.
+pub(crate) enum Body {
+    /// JSON in one line, as services send it.
+    Json(Value),
+    /// JSON over many lines, as tools print it.
+    Printed(Value),
+    Text(String),
 }
 
 /// What the log says of a request.
@@ -85,34 +101,62 @@ fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-impl Answer {
-    pub(crate) fn ok(body: Value) -> Self {
-        Answer { status: 200, body, outcome: Outcome::Neither }
-    }
-
-    pub(crate) fn not_found(what: &str) -> Self {
-        Answer {
-            status: 404,
-            body: json!({ "error": "not_found", "error_description": format!("The emulator does not answer for {what}.") }),
-            outcome: Outcome::Neither,
+impl Outcome {
+    /// A token was given out.
+    pub(crate) fn issued(identity: &Identity, flow: Flow, audience: &str, token: &IssuedToken) -> Self {
+        Outcome::Issued {
+            identity: identity.name.clone(),
+            object_id: identity.object_id.to_string(),
+            client_id: identity.client_id.to_string(),
+            flow,
+            audience: audience.to_owned(),
+            token: token.uti.clone(),
+            lifetime: token.lifetime,
+            expires: token.expires,
         }
     }
 }
 
-/// What the HTTP servers of an emulator share, and what tells them apart.
+impl Answer {
+    pub(crate) fn new(status: u16, body: Value, outcome: Outcome) -> Self {
+        Answer { status, body: Body::Json(body), headers: Vec::new(), outcome, request_as_told: None }
+    }
+
+    pub(crate) fn ok(body: Value) -> Self {
+        Answer::new(200, body, Outcome::Neither)
+    }
+
+    pub(crate) fn not_found(request: &Request) -> Self {
+        let what = format!("{} {}", request.method, cut_long(&request.path, 256));
+        let description = format!("The emulator does not answer for {what}.");
+        Answer::new(404, json!({ "error": "not_found", "error_description": description }), Outcome::Neither)
+    }
+}
+
+/// A service that answers requests.
+pub(crate) trait Answers: Send + Sync + 'static {
+    /// Whose faults a request has to bear. `None` if it asks for no token: discovery and keys are not what a fault is about.
+    fn bears_faults_of(&self, request: &Request) -> Option<Service>;
+
+    /// The answer.
+    fn answer(&self, request: &Request) -> Answer;
+
+    /// The answer in place of a token while a fault lasts.
+    fn fail(&self, request: &Request, status: u16) -> Answer;
+}
+
+/// One of the HTTP servers of an emulator.
 pub(crate) struct Server {
     pub(crate) service: Service,
     /// Absent for plain HTTP.
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) log: Arc<EventLog>,
     pub(crate) faults: Arc<Faults>,
+    pub(crate) answers: Box<dyn Answers>,
 }
 
 /// Serves one of the HTTP services on `listener` until the runtime ends.
-pub(crate) async fn serve<F>(listener: TcpListener, server: Arc<Server>, answer: Arc<F>)
-where
-    F: Fn(&Request) -> Answer + Send + Sync + 'static,
-{
+pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, most likely: give the open connections a moment to end.
@@ -120,27 +164,31 @@ where
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (server, answer) = (server.clone(), answer.clone());
-        tokio::spawn(async move {
-            let Some(tls) = &server.tls else { return serve_connection(stream, server, answer).await };
-            let failed = |why| server.log.record(EventKind::TlsFailed { service: server.service, why });
-            match tokio::time::timeout(azure::HANDSHAKE_TIME, tls.acceptor().accept(stream)).await {
-                Ok(Ok(stream)) => serve_connection(stream, server, answer).await,
-                Ok(Err(error)) => failed(tls::explain(&error)),
-                Err(_) => failed(tls::TIMED_OUT.to_owned()),
-            }
-        });
+        tokio::spawn(serve_connection(stream, server.clone()));
     }
 }
 
-async fn serve_connection<S, F>(stream: S, server: Arc<Server>, answer: Arc<F>)
+/// Serves one connection, from the TLS handshake on.
+pub(crate) async fn serve_connection<S>(stream: S, server: Arc<Server>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(&Request) -> Answer + Send + Sync + 'static,
+{
+    let Some(tls) = &server.tls else { return serve_requests(stream, server).await };
+    let failed = |why| server.log.record(EventKind::TlsFailed { service: server.service, why });
+    match tokio::time::timeout(azure::HANDSHAKE_TIME, tls.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => serve_requests(stream, server).await,
+        Ok(Err(error)) => failed(tls::explain(&error)),
+        Err(_) => failed(tls::TIMED_OUT.to_owned()),
+    }
+}
+
+async fn serve_requests<S>(stream: S, server: Arc<Server>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handler = service_fn(move |request| {
-        let (server, answer) = (server.clone(), answer.clone());
-        async move { Ok::<_, Infallible>(respond(request, &server, answer.as_ref()).await) }
+        let server = server.clone();
+        async move { Ok::<_, Infallible>(respond(request, &server).await) }
     });
     // An error here is a client that went away or does not speak HTTP: nothing that anybody could act on.
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), handler).await;
@@ -148,14 +196,11 @@ where
 
 /// What a fault does to a request: an answer in place of the right one, or time that passes first.
 async fn disturb(server: &Server, request: &Request) -> Option<Answer> {
-    // Only tokens: discovery and keys are not what a fault is about.
-    if !request.path.trim_end_matches('/').ends_with("token") {
-        return None;
-    }
+    let service = server.answers.bears_faults_of(request)?;
     let started = Instant::now();
     loop {
-        match server.faults.now(server.service)? {
-            Fault::Fail { status } => return Some(azure::failing(server.service, status)),
+        match server.faults.now(service)? {
+            Fault::Fail { status } => return Some(server.answers.fail(request, status)),
             Fault::Slow { delay } => {
                 tokio::time::sleep(delay.saturating_sub(started.elapsed())).await;
                 return None;
@@ -166,13 +211,12 @@ async fn disturb(server: &Server, request: &Request) -> Option<Answer> {
     }
 }
 
-async fn respond(
-    request: hyper::Request<Incoming>,
-    server: &Server,
-    answer: &(impl Fn(&Request) -> Answer + Send + Sync),
-) -> Response<Full<Bytes>> {
+async fn respond(request: hyper::Request<Incoming>, server: &Server) -> Response<Full<Bytes>> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
+    // HTTP/2 names the host in the address, HTTP/1.1 in a header.
+    let named = parts.uri.authority().map(|authority| authority.as_str());
+    let host = named.or_else(|| parts.headers.get(HOST)?.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
     let answered = match Limited::new(body, LARGEST_BODY).collect().await {
         Ok(body) => {
             let body = body.to_bytes();
@@ -188,10 +232,11 @@ async fn respond(
                 headers: parts.headers,
                 form: pairs(&body),
                 uri: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+                host,
             };
             let answer = match disturb(server, &request).await {
                 Some(disturbed) => disturbed,
-                None => answer(&request),
+                None => server.answers.answer(&request),
             };
             (request, answer)
         }
@@ -204,23 +249,33 @@ async fn respond(
                 form: Vec::new(),
                 is_form: false,
                 uri: parts.uri.path().to_owned(),
+                host,
             };
             let body = json!({
                 "error": "invalid_request",
                 "error_description": format!("The request has no readable body of at most {LARGEST_BODY} bytes."),
             });
-            (request, Answer { status: 413, body, outcome: Outcome::Neither })
+            (request, Answer::new(413, body, Outcome::Neither))
         }
     };
     let (request, answer) = answered;
-    let body = answer.body.to_string();
+    let (body, content_type) = match &answer.body {
+        Body::Json(body) => (body.to_string(), "application/json; charset=utf-8"),
+        Body::Printed(body) => (format!("{body:#}\n"), "application/json; charset=utf-8"),
+        Body::Text(text) => (text.clone(), "text/plain; charset=utf-8"),
+    };
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-cache"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    for (name, value) in &answer.headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(*name, value);
+        }
+    }
     server.log.record(event(server.service, &request, answer, started));
     response
 }
@@ -234,7 +289,11 @@ fn event(service: Service, request: &Request, answer: Answer, started: Instant) 
         method: request.method.clone(),
         path: cut_long(&request.uri, 1024),
         request_headers: shown_headers(&request.headers),
-        request_body: if request.is_form { shown_form(&request.form) } else { String::new() },
+        request_body: match &answer.request_as_told {
+            Some(told) => told.clone(),
+            None if request.is_form => shown_form(&request.form),
+            None => String::new(),
+        },
         status: answer.status,
         response_body: shown_reply(&answer),
         duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -274,7 +333,7 @@ fn shown_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
             shown.insert(name.to_owned(), cut_long(value, 128));
         }
     }
-    for name in ["x-identity-header", "authorization"] {
+    for name in ["x-identity-header", "secret", "authorization"] {
         if headers.contains_key(name) {
             shown.insert(name.to_owned(), "<secret>".to_owned());
         }
@@ -303,11 +362,26 @@ fn shown_form(form: &[(String, String)]) -> String {
 }
 
 fn shown_reply(answer: &Answer) -> String {
-    let mut body = answer.body.clone();
-    if let (Outcome::Issued { token, .. }, Some(field)) = (&answer.outcome, body.get_mut("access_token")) {
-        *field = json!(format!("<token uti={token}>"));
-    }
-    cut_long(&body.to_string(), 4096)
+    let instead = match &answer.outcome {
+        Outcome::Issued { token, .. } => Some(format!("<token uti={token}>")),
+        _ => None,
+    };
+    let shown = match (&answer.body, instead) {
+        (Body::Json(body) | Body::Printed(body), Some(instead)) if body.is_object() => {
+            let mut body = body.clone();
+            for name in ["access_token", "accessToken"] {
+                if let Some(field) = body.get_mut(name) {
+                    *field = json!(instead);
+                }
+            }
+            body.to_string()
+        }
+        // A tool that printed a part of the reply: most likely the token.
+        (_, Some(instead)) => instead,
+        (Body::Json(body) | Body::Printed(body), None) => body.to_string(),
+        (Body::Text(text), None) => text.clone(),
+    };
+    cut_long(&shown, 4096)
 }
 
 /// Cuts text that a client sent to a length that a log can bear.

@@ -11,6 +11,7 @@ use std::time::Instant;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, ThumbprintHash};
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -21,10 +22,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
-use crate::Error;
+use crate::{Error, azure};
 
 /// Which certificate a server presents. Anything but `Trusted` is a fault on purpose, to show that a client checks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,15 +60,22 @@ struct CertificateAuthority {
     key_pem: String,
 }
 
+/// An RSA key for JSON Web Tokens, and its public half as a key set shows it.
+pub(crate) struct RsaKey {
+    pub(crate) encoding: EncodingKey,
+    pub(crate) decoding: DecodingKey,
+    pub(crate) n: String,
+    pub(crate) e: String,
+    /// The SHA-256 thumbprint of RFC 7638.
+    pub(crate) thumbprint: String,
+    pub(crate) pem: String,
+}
+
 /// The RSA key that signs tokens, with the certificate that Entra ID publishes for it.
 pub(crate) struct SigningKey {
     pub(crate) kid: String,
-    pub(crate) encoding: EncodingKey,
-    pub(crate) decoding: DecodingKey,
+    pub(crate) rsa: RsaKey,
     certificate_der: Vec<u8>,
-    jwk_n: String,
-    jwk_e: String,
-    key_pem: String,
     certificate_pem: String,
 }
 
@@ -76,9 +84,7 @@ impl Keys {
     pub(crate) fn of_this_process() -> Result<Self, Error> {
         type Shared = (Arc<CertificateAuthority>, Arc<SigningKey>);
         static KEYS: OnceLock<Result<Shared, String>> = OnceLock::new();
-        let make = || Ok::<_, rcgen::Error>((CertificateAuthority::generate(CA_NAME)?, SigningKey::generate()?));
-        let shared =
-            KEYS.get_or_init(|| make().map(|(ca, key)| (Arc::new(ca), Arc::new(key))).map_err(|e| e.to_string()));
+        let shared = KEYS.get_or_init(|| make().map(|(ca, key)| (Arc::new(ca), Arc::new(key))));
         let (authority, signing) = shared.clone().map_err(Error::Keys)?;
         Ok(Keys::new(authority, signing))
     }
@@ -108,7 +114,7 @@ impl Keys {
     /// From now on another key signs. Tokens of the one before are good for as long as `honoured`. The kept keys of a state
     /// folder stay as they are: after a restart the emulator signs with them again.
     pub(crate) fn rotate(&self, honoured: std::time::Duration) -> Result<(), Error> {
-        let key = SigningKey::generate().map_err(|e| Error::Keys(e.to_string()))?;
+        let key = SigningKey::generate().map_err(Error::Keys)?;
         let now = Instant::now();
         let mut keys = self.signing.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         let before = std::mem::replace(&mut keys.current, Arc::new(key));
@@ -147,11 +153,10 @@ impl Keys {
                 }),
             };
         }
-        let make = || Ok::<_, rcgen::Error>((CertificateAuthority::generate(CA_NAME)?, SigningKey::generate()?));
-        let (authority, signing) = make().map_err(|e| Error::Keys(e.to_string()))?;
+        let (authority, signing) = make().map_err(Error::Keys)?;
         for (name, text) in [
             (CA_KEY, &authority.key_pem),
-            (SIGNING_KEY, &signing.key_pem),
+            (SIGNING_KEY, &signing.rsa.pem),
             (SIGNING, &signing.certificate_pem),
             (CA, &authority.pem),
         ] {
@@ -200,6 +205,10 @@ impl Keys {
     }
 }
 
+fn make() -> Result<(CertificateAuthority, SigningKey), String> {
+    Ok((CertificateAuthority::generate(CA_NAME).map_err(|e| e.to_string())?, SigningKey::generate()?))
+}
+
 const CA_NAME: &str = "Azure Managed Redis Emulator CA";
 const CA: &str = "ca.pem";
 const CA_KEY: &str = "ca-key.pem";
@@ -231,14 +240,38 @@ impl CertificateAuthority {
     }
 }
 
-impl SigningKey {
-    fn generate() -> Result<Self, rcgen::Error> {
-        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+impl RsaKey {
+    pub(crate) fn generate() -> Result<Self, String> {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).map_err(|e| e.to_string())?;
+        Self::from_pem(key.serialize_pem())
+    }
+
+    pub(crate) fn from_pem(pem: String) -> Result<Self, String> {
+        let encoding = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|e| e.to_string())?;
+        let jwk = Jwk::from_encoding_key(&encoding, jsonwebtoken::Algorithm::RS256).map_err(|e| e.to_string())?;
+        let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|e| e.to_string())?;
+        let AlgorithmParameters::RSA(rsa) = jwk.algorithm else {
+            return Err("it is not an RSA key".to_owned());
+        };
+        let decoding = DecodingKey::from_rsa_components(&rsa.n, &rsa.e).map_err(|e| e.to_string())?;
+        Ok(RsaKey { encoding, decoding, n: rsa.n, e: rsa.e, thumbprint, pem })
+    }
+
+    /// A certificate of its own, PEM: for whoever has to show the key in one.
+    pub(crate) fn self_signed(&self, name: &str) -> Result<String, String> {
+        let key = KeyPair::from_pem(&self.pem).map_err(|e| e.to_string())?;
         let mut params = CertificateParams::default();
-        params.distinguished_name = common_name("accounts.accesscontrol.windows.net (emulator)");
+        params.distinguished_name = common_name(name);
         valid_for(&mut params, Duration::days(3650));
-        let certificate_pem = params.self_signed(&key)?.pem();
-        Self::from_pem(certificate_pem, key.serialize_pem()).map_err(|_| rcgen::Error::CouldNotParseKeyPair)
+        Ok(params.self_signed(&key).map_err(|e| e.to_string())?.pem())
+    }
+}
+
+impl SigningKey {
+    fn generate() -> Result<Self, String> {
+        let rsa = RsaKey::generate()?;
+        let certificate_pem = rsa.self_signed("accounts.accesscontrol.windows.net (emulator)")?;
+        Self::from_pem(certificate_pem, rsa.pem)
     }
 
     fn from_pem(certificate_pem: String, key_pem: String) -> Result<Self, String> {
@@ -246,39 +279,16 @@ impl SigningKey {
         use rustls::pki_types::pem::PemObject;
         let certificate_der =
             CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|e| e.to_string())?.to_vec();
-        let encoding = EncodingKey::from_rsa_pem(key_pem.as_bytes()).map_err(|e| e.to_string())?;
-        let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&encoding, jsonwebtoken::Algorithm::RS256)
-            .map_err(|e| e.to_string())?;
-        let jsonwebtoken::jwk::AlgorithmParameters::RSA(rsa) = jwk.algorithm else {
-            return Err("the token signing key is not an RSA key".to_owned());
-        };
-        let decoding = DecodingKey::from_rsa_components(&rsa.n, &rsa.e).map_err(|e| e.to_string())?;
         // As in Entra ID: the key's name is the SHA-1 thumbprint of its certificate.
         let thumbprint = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &certificate_der);
-        Ok(SigningKey {
-            kid: URL_SAFE_NO_PAD.encode(thumbprint),
-            encoding,
-            decoding,
-            certificate_der,
-            jwk_n: rsa.n,
-            jwk_e: rsa.e,
-            key_pem,
-            certificate_pem,
-        })
+        let kid = URL_SAFE_NO_PAD.encode(thumbprint);
+        Ok(SigningKey { kid, rsa: RsaKey::from_pem(key_pem)?, certificate_der, certificate_pem })
     }
 
-    /// Its entry in the key set, as Entra ID writes it.
-    pub(crate) fn jwk(&self, issuer: &str) -> Value {
-        json!({
-            "kty": "RSA",
-            "use": "sig",
-            "kid": self.kid,
-            "x5t": self.kid,
-            "n": self.jwk_n,
-            "e": self.jwk_e,
-            "x5c": [STANDARD.encode(&self.certificate_der)],
-            "issuer": issuer,
-        })
+    /// Its entry in the key set, as Entra ID writes it; `issuer` only in the key sets of version 2.0.
+    pub(crate) fn jwk(&self, issuer: Option<&str>) -> Value {
+        let certificate = STANDARD.encode(&self.certificate_der);
+        azure::published_key(&self.kid, &self.rsa.n, &self.rsa.e, &certificate, issuer)
     }
 }
 
@@ -310,10 +320,10 @@ fn valid_for(params: &mut CertificateParams, time: Duration) {
 }
 
 /// Writes a file that only this user can read, whole or not at all.
-pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(content.as_ref())?;
     drop(file);
     fs::rename(&temporary, path)
 }

@@ -24,9 +24,11 @@
 
 mod assignment;
 pub mod azure;
+mod azure_cli;
 mod cache;
 mod configuration;
 mod control;
+mod credentials;
 mod directory;
 mod emulator;
 mod engine;
@@ -40,9 +42,11 @@ mod http;
 mod keys;
 mod listen;
 mod managed_identity;
+mod proxy;
 mod tenant;
 mod tls;
 mod token;
+mod token_cache;
 
 pub use assignment::{Assignment, AssignmentName};
 pub use cache::{AccessKeys, ClusteringPolicy};
@@ -53,7 +57,7 @@ pub use directory::{
 };
 pub use emulator::{Builder, Emulator};
 pub use engine::EngineInfo;
-pub use environment::Environment;
+pub use environment::{Environment, Hosting};
 pub use error::Error;
 pub use events::{ClosedBy, Event, EventKind, Flow, HttpExchange, RespExchange, Service};
 pub use faults::Fault;

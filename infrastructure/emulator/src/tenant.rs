@@ -1,9 +1,10 @@
-//! The tenant as it is now: the directory, which can change while the emulator runs, the keys that sign its tokens, and the
-//! clock that they are dated by. Entra ID, the managed identity endpoints and the cache share it.
+//! The tenant as it is now: the directory, which can change while the emulator runs, what its applications prove themselves with,
+//! the keys that sign its tokens, and the clock that they are dated by. Entra ID, the managed identity endpoints and the cache share it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock};
 
+use crate::credentials::Credentials;
 use crate::directory::{Directory, Identity};
 use crate::events::Flow;
 use crate::keys::Keys;
@@ -13,13 +14,14 @@ use crate::token::{self, IssuedToken};
 pub(crate) struct Tenant {
     directory: RwLock<Arc<Directory>>,
     pub(crate) keys: Keys,
+    pub(crate) credentials: Credentials,
     /// Seconds that issued tokens are dated into the future; negative for the past.
     clock_shift: AtomicI64,
 }
 
 impl Tenant {
-    pub(crate) fn new(directory: Directory, keys: Keys) -> Self {
-        Tenant { directory: RwLock::new(Arc::new(directory)), keys, clock_shift: AtomicI64::new(0) }
+    pub(crate) fn new(directory: Directory, keys: Keys, credentials: Credentials) -> Self {
+        Tenant { directory: RwLock::new(Arc::new(directory)), keys, credentials, clock_shift: AtomicI64::new(0) }
     }
 
     /// The directory as it is at this moment.

@@ -14,7 +14,7 @@ pub(crate) const TIMED_OUT: &str = "the client did not finish the handshake in t
 
 /// The TLS side of one server.
 pub(crate) struct Tls {
-    names: &'static [&'static str],
+    names: Vec<&'static str>,
     /// For ALPN.
     protocols: &'static [&'static [u8]],
     acceptor: RwLock<TlsAcceptor>,
@@ -23,11 +23,12 @@ pub(crate) struct Tls {
 impl Tls {
     pub(crate) fn new(
         keys: &Keys,
-        names: &'static [&'static str],
+        names: Vec<&'static str>,
         protocols: &'static [&'static [u8]],
         presented: Presented,
     ) -> Result<Self, Error> {
-        Ok(Tls { names, protocols, acceptor: RwLock::new(acceptor(keys, names, protocols, presented)?) })
+        let acceptor = RwLock::new(acceptor(keys, &names, protocols, presented)?);
+        Ok(Tls { names, protocols, acceptor })
     }
 
     /// For the next connection.
@@ -37,7 +38,7 @@ impl Tls {
 
     /// From now on new connections see another certificate.
     pub(crate) fn present(&self, keys: &Keys, presented: Presented) -> Result<(), Error> {
-        let acceptor = acceptor(keys, self.names, self.protocols, presented)?;
+        let acceptor = acceptor(keys, &self.names, self.protocols, presented)?;
         *self.acceptor.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = acceptor;
         Ok(())
     }

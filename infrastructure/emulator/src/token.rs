@@ -4,7 +4,7 @@
 use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::rand;
+use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
@@ -13,18 +13,29 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::azure;
-use crate::directory::{Identity, IdentityKind, ObjectId};
+use crate::directory::{Identity, IdentityKind, ObjectId, SUBSCRIPTION};
 use crate::events::Flow;
 use crate::keys::SigningKey;
 use crate::tenant::Tenant;
 
-/// A token that Entra ID has just made.
+/// A token that Entra ID has made.
+#[derive(Clone)]
 pub(crate) struct IssuedToken {
     pub(crate) jwt: String,
     pub(crate) uti: String,
     /// Seconds since 1970.
+    pub(crate) issued: u64,
+    /// Seconds since 1970.
     pub(crate) expires: u64,
+    /// Seconds until then.
     pub(crate) lifetime: u64,
+}
+
+impl IssuedToken {
+    /// The claim `nbf`, seconds since 1970.
+    pub(crate) fn not_before(&self) -> u64 {
+        self.issued.saturating_sub(azure::ISSUED_BEFORE.as_secs())
+    }
 }
 
 /// A token that is good, of the principal whose object id was sent as the user name. Whether that one may use the cache is
@@ -109,7 +120,7 @@ fn refuse<T>(reason: Refusal, why: impl Into<String>) -> Result<T, Refused> {
 }
 
 /// The claims of a token for `identity`, version 1.0. Which claims, and how their values look: published tokens of
-/// service principals and managed identities, see [`azure`].
+/// service principals and managed identities, and of a person those that an activity log of Azure tells, see [`azure`].
 fn claims(
     tenant_id: Uuid,
     identity: &Identity,
@@ -120,7 +131,7 @@ fn claims(
     now: u64,
 ) -> Map<String, Value> {
     let issuer = azure::issuer_v1(tenant_id);
-    let issued = now - azure::ISSUED_BEFORE.as_secs();
+    let issued = now.saturating_sub(azure::ISSUED_BEFORE.as_secs());
     let mut claims = Map::new();
     let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     claim("aud", json!(audience));
@@ -131,24 +142,33 @@ fn claims(
     claim("aio", json!(random_text(32)));
     claim("appid", json!(identity.client_id.to_string()));
     claim("appidacr", json!(azure::appidacr(flow)));
-    claim("idp", json!(issuer));
-    claim("idtyp", json!(if matches!(identity.kind, IdentityKind::User { .. }) { "user" } else { "app" }));
-    claim("oid", json!(identity.object_id.to_string()));
+    let object_id = identity.object_id.to_string();
+    let is_person = matches!(identity.kind, IdentityKind::User { .. });
+    if !is_person {
+        claim("idp", json!(issuer));
+    }
+    claim("idtyp", json!(if is_person { "user" } else { "app" }));
+    claim("oid", json!(object_id));
     claim("rh", json!(format!("1.{}", random_text(36))));
-    claim("sub", json!(identity.object_id.to_string()));
+    claim("sub", json!(if is_person { pairwise(&object_id, audience) } else { object_id }));
     claim("tid", json!(tenant_id.to_string()));
     claim("uti", json!(uti));
     claim("ver", json!("1.0"));
     match &identity.kind {
         IdentityKind::User { user_principal_name } => {
+            claim("acr", json!("1"));
+            claim("amr", json!(["pwd", "mfa"]));
+            claim("ipaddr", json!("127.0.0.1"));
+            claim("name", json!(identity.name));
             claim("scp", json!("user_impersonation"));
+            claim("unique_name", json!(user_principal_name));
             claim("upn", json!(user_principal_name));
         }
         IdentityKind::SystemAssigned => {
-            claim("xms_mirid", json!(SITE));
+            claim("xms_mirid", json!(site()));
         }
         IdentityKind::UserAssigned { resource_id } => {
-            claim("xms_az_rid", json!(SITE));
+            claim("xms_az_rid", json!(site()));
             claim("xms_mirid", json!(resource_id));
         }
         IdentityKind::ServicePrincipal { .. } => {}
@@ -157,8 +177,14 @@ fn claims(
 }
 
 /// Resource id of the web app that the managed identities belong to.
-const SITE: &str =
-    "/subscriptions/5b5c4700-0000-4000-8000-000000000000/resourcegroups/emulator/providers/Microsoft.Web/sites/app";
+/// A person's `sub`: another for each resource, and never the object id.
+fn pairwise(object_id: &str, audience: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, format!("{object_id} {audience}").as_bytes()))
+}
+
+fn site() -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/emulator/providers/Microsoft.Web/sites/app")
+}
 
 /// Makes a token for `identity` at the time `now`, seconds since 1970.
 pub(crate) fn issue(
@@ -173,14 +199,14 @@ pub(crate) fn issue(
     let uti = random_text(16);
     let claims = claims(tenant_id, identity, flow, audience, &uti, lifetime, now);
     let expires = claims["exp"].as_u64().unwrap_or_default();
-    IssuedToken { jwt: sign(key, &claims), uti, expires, lifetime: lifetime.as_secs() }
+    IssuedToken { jwt: sign(key, &claims), uti, issued: now, expires, lifetime: lifetime.as_secs() }
 }
 
 fn sign(key: &SigningKey, claims: &Map<String, Value>) -> String {
     let mut header = Header::new(Algorithm::RS256);
     header.kid = Some(key.kid.clone());
     header.x5t = Some(key.kid.clone());
-    encode(&header, claims, &key.encoding).expect("an RSA key made by this crate can sign")
+    encode(&header, claims, &key.rsa.encoding).expect("an RSA key made by this crate can sign")
 }
 
 /// Checks a sign-in: the token, then whether the user name is its principal.
@@ -304,7 +330,7 @@ fn verify_signature(tenant: &Tenant, token: &str) -> Result<Map<String, Value>, 
     validation.validate_exp = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
-    match decode::<Map<String, Value>>(token, &key.decoding, &validation) {
+    match decode::<Map<String, Value>>(token, &key.rsa.decoding, &validation) {
         Ok(data) => Ok(data.claims),
         Err(error) => match error.kind() {
             jsonwebtoken::errors::ErrorKind::Json(_) => {
@@ -341,7 +367,10 @@ pub(crate) fn random_guid() -> Uuid {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::credentials::{Credentials, Folders};
     use crate::directory::Directory;
     use crate::keys::Keys;
 
@@ -355,7 +384,8 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let directory = Directory::fixed();
-            Fixture { tenant: Tenant::new(directory.clone(), Keys::of_this_process().unwrap()), directory }
+            let credentials = Credentials::new(&Folders { state: None, run: PathBuf::new() }, 0);
+            Fixture { tenant: Tenant::new(directory.clone(), Keys::of_this_process().unwrap(), credentials), directory }
         }
 
         fn object_id(&self) -> String {

@@ -113,10 +113,44 @@ fn exec_hides_what_was_set_for_another_identity() {
     assert_eq!(text(&output.stdout), "[]\n");
 }
 
+/// The libraries for Rust and Go would call an address that is not ours.
+#[test]
+fn exec_warns_of_the_instance_metadata_service() {
+    let emulator = Emulator::new();
+    let script = "echo $AZURE_POD_IDENTITY_AUTHORITY_HOST [$IDENTITY_ENDPOINT]";
+    let imds = emulator.run(&["exec", "--quiet", "--as", "user", "--hosting", "imds", "--", "sh", "-c", script]);
+    assert!(text(&imds.stderr).contains("WARNING: programs in Rust and Go"), "{}", text(&imds.stderr));
+    assert!(text(&imds.stdout).starts_with("http://127.0.0.1:") && text(&imds.stdout).ends_with(" []\n"));
+    let msi = emulator.run(&["exec", "--quiet", "--as", "user", "--hosting", "msi-2017", "--", "true"]);
+    assert_eq!(text(&msi.stderr), "");
+}
+
+#[test]
+fn exec_sets_the_proxy_and_the_certificates_format_where_asked_for() {
+    let emulator = Emulator::new();
+    let script = "echo $HTTPS_PROXY $https_proxy $NO_PROXY; echo $AZURE_CLIENT_CERTIFICATE_PATH";
+    let exec = |options: &[&str]| {
+        let arguments = [&["exec", "--as", "certificate"], options, &["--", "sh", "-c", script]].concat();
+        let mut command = emulator.command(&arguments);
+        for name in ["HTTPS_PROXY", "https_proxy", "NO_PROXY"] {
+            command.env_remove(name);
+        }
+        text(&command.output().unwrap().stdout)
+    };
+    let plain = exec(&[]);
+    assert!(plain.starts_with("\n/") && plain.ends_with("/certificates/certificate.pem\n"), "{plain}");
+    let asked = exec(&["--proxy", "--certificate-format", "pfx"]);
+    let proxy = asked.split(' ').next().unwrap();
+    assert!(proxy.starts_with("http://127.0.0.1:"), "{asked}");
+    assert!(asked.starts_with(&format!("{proxy} {proxy} localhost,127.0.0.1,::1\n")), "{asked}");
+    assert!(asked.ends_with("/certificates/certificate.pfx\n"), "{asked}");
+}
+
 #[test]
 fn a_relative_state_folder_is_told_absolutely() {
     let emulator = Emulator::new();
-    let mut command = emulator.command(&["--port", "0", "--entra-port", "0", "--managed-identity-port", "0"]);
+    let mut command =
+        emulator.command(&["--port", "0", "--entra-port", "0", "--managed-identity-port", "0", "--proxy-port", "0"]);
     let mut child = command
         .args(["--state", "kept"])
         .current_dir(emulator.state.path())
@@ -180,7 +214,8 @@ fn killing_exec_leaves_nothing_not_even_grandchildren() {
 #[test]
 fn killing_the_command_leaves_nothing() {
     let emulator = Emulator::new();
-    let mut command = emulator.command(&["--port", "0", "--entra-port", "0", "--managed-identity-port", "0"]);
+    let mut command =
+        emulator.command(&["--port", "0", "--entra-port", "0", "--managed-identity-port", "0", "--proxy-port", "0"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().starts_with("Ready.")));
@@ -240,7 +275,16 @@ fn host_of_an_emulator() {
 fn the_command_prints_settings_stops_politely_and_keeps_what_it_saw() {
     let emulator = Emulator::new();
     let start = |emulator: &Emulator| {
-        let mut command = emulator.command(&["--port", "0", "--entra-port", "0", "--managed-identity-port", "0"]);
+        let mut command = emulator.command(&[
+            "--port",
+            "0",
+            "--entra-port",
+            "0",
+            "--managed-identity-port",
+            "0",
+            "--proxy-port",
+            "0",
+        ]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut printed = String::new();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -261,6 +305,8 @@ fn the_command_prints_settings_stops_politely_and_keeps_what_it_saw() {
     }
     assert_eq!(setting(&first, "IDENTITY_HEADER="), setting(&second, "IDENTITY_HEADER="), "settings survive a restart");
     assert_eq!(setting(&first, "SSL_CERT_FILE="), setting(&second, "SSL_CERT_FILE="));
+    let path = setting(&first, "PATH=");
+    assert!(path.ends_with("/az/developer:\"$PATH\""), "in front of whatever PATH the shell has: {path}");
     assert!(emulator.run(&["events"]).status.success());
 }
 
@@ -294,7 +340,11 @@ fn each_mistake_on_the_command_line_is_named_with_the_remedy() {
     };
     fails(&["--port", &port], "choose another with --port");
     fails(&["--port", "0", "--entra-port", &port], "choose another with --entra-port");
-    fails(&["exec", "--as", "nobody", "--", "true"], "system, user, service-principal, unassigned");
+    fails(&["--port", "0", "--entra-port", "0", "--proxy-port", &port], "choose another with --proxy-port");
+    fails(&["exec", "--as", "system", "--hosting", "vm", "--", "true"], "app-service, imds and msi-2017");
+    fails(&["exec", "--as", "workload", "--hosting", "imds", "--", "true"], "'workload' is no managed identity");
+    fails(&["exec", "--as", "workload", "--certificate-format", "pfx", "--", "true"], "generated-certificate = true");
+    fails(&["exec", "--as", "nobody", "--", "true"], "unassigned, certificate, workload, developer");
     fails(&["exec", "--as", "system"], "<COMMAND>");
     fails(&["exec", "--as", "system", "--lifetime", "user", "--", "true"], "is not IDENTITY=TIME");
     fails(&["exec", "--as", "system", "--lifetime", "user=0s", "--", "true"], "between one second and a year");
@@ -372,7 +422,7 @@ fn the_port_of_a_dead_emulator_is_free_again() {
     let emulator = Emulator::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     for _ in 0..2 {
-        let arguments = ["--port", &port, "--entra-port", "0", "--managed-identity-port", "0"];
+        let arguments = ["--port", &port, "--entra-port", "0", "--managed-identity-port", "0", "--proxy-port", "0"];
         let mut child = emulator.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = child.stdout.take().unwrap();
         let mut lines = BufReader::new(stdout.by_ref()).lines();

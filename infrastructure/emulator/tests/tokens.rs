@@ -5,20 +5,13 @@ mod support;
 use std::time::Duration;
 
 use azure_managed_redis_emulator::{Emulator, EventKind, Flow};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
-use support::{HttpReply, entra_get, entra_post, managed_identity, tls, token_of};
+use support::{HttpReply, claims, entra_get, entra_post, managed_identity, tls, token_of};
 
 const CLIENT: &str = "c11e4700-0000-4000-8000-000000000003";
 const SECRET: &str = "emulator~client~secret~known~to~everybody";
 const SCOPE: &str = "https://redis.azure.com/.default";
 const TENANT: &str = "7e4a4700-0000-4000-8000-000000000000";
-
-fn claims(token: &str) -> Value {
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
-}
 
 fn token_request(emulator: &Emulator, tenant: &str, form: &[(&str, &str)]) -> HttpReply {
     entra_post(emulator, &format!("/{tenant}/oauth2/v2.0/token"), form)
@@ -46,6 +39,18 @@ fn a_client_secret_gets_a_token_with_the_claims_of_a_service_principal() {
     assert_eq!((identity.as_str(), *flow, *lifetime), ("service-principal", Flow::ClientSecret, 4000));
 }
 
+/// MSAL for Go adds these even for an application.
+#[test]
+fn scopes_of_openid_connect_do_no_harm() {
+    let emulator = Emulator::start().unwrap();
+    let scope = "https://redis.azure.com/.default openid offline_access profile";
+    let form =
+        [("grant_type", "client_credentials"), ("client_id", CLIENT), ("client_secret", SECRET), ("scope", scope)];
+    let reply = token_request(&emulator, TENANT, &form);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.claims()["aud"], "https://redis.azure.com");
+}
+
 #[test]
 fn each_refusal_of_the_token_endpoint_has_entras_code_and_shape() {
     let emulator = Emulator::start().unwrap();
@@ -71,6 +76,15 @@ fn each_refusal_of_the_token_endpoint_has_entras_code_and_shape() {
         (TENANT, with("grant_type", Some("password")), 400, "unsupported_grant_type", 70_003, "'password'"),
         (TENANT, with("scope", None), 400, "invalid_request", 900_144, "'scope'"),
         (TENANT, with("scope", Some("https://redis.azure.com")), 400, "invalid_scope", 1_002_012, "/.default suffixed"),
+        (TENANT, with("scope", Some("openid profile")), 400, "invalid_scope", 1_002_012, "/.default suffixed"),
+        (
+            TENANT,
+            with("scope", Some("https://redis.azure.com/.default https://vault.azure.net/.default")),
+            400,
+            "invalid_scope",
+            28_000,
+            "more than one resource",
+        ),
         (
             TENANT,
             with("scope", Some("https://redis.example/.default")),
@@ -136,6 +150,29 @@ fn discovery_leads_to_the_token_endpoint_and_the_keys() {
 }
 
 #[test]
+fn published_keys_have_the_members_of_entras() {
+    let emulator = Emulator::start().unwrap();
+    let common = ["kty", "use", "kid", "x5t", "n", "e", "x5c"];
+    let newer = [&common[..], &["cloud_instance_name", "issuer"]].concat();
+    let issuer = |tenant: &str| format!("https://login.microsoftonline.com/{tenant}/v2.0");
+    for (path, members, issuer) in [
+        ("/common/discovery/v2.0/keys".to_owned(), newer.clone(), Some(issuer("{tenantid}"))),
+        (format!("/{TENANT}/discovery/v2.0/keys"), newer, Some(issuer(TENANT))),
+        ("/common/discovery/keys".to_owned(), common.to_vec(), None),
+        (format!("/{TENANT}/discovery/keys"), common.to_vec(), None),
+    ] {
+        let reply = entra_get(&emulator, &path);
+        let key = &reply.json["keys"][0];
+        assert_eq!(key.as_object().unwrap().keys().collect::<Vec<_>>(), members, "{path}");
+        assert_eq!(key["issuer"].as_str(), issuer.as_deref(), "{path}");
+        assert_eq!((&key["kid"], &key["e"]), (&key["x5t"], &Value::from("AQAB")));
+    }
+    emulator.control().rotate_signing_key(Duration::from_secs(60)).unwrap();
+    let keys = entra_get(&emulator, "/common/discovery/v2.0/keys");
+    assert_eq!(keys.json["keys"].as_array().unwrap().len(), 2, "the key before is still honoured");
+}
+
+#[test]
 fn the_managed_identity_endpoint_gives_each_identity_its_own_token() {
     let emulator = Emulator::start().unwrap();
     let version = "api-version=2019-08-01&resource=https%3A%2F%2Fredis.azure.com";
@@ -155,6 +192,7 @@ fn the_managed_identity_endpoint_gives_each_identity_its_own_token() {
         assert_eq!(claims["oid"], object_id, "{id}");
         assert_eq!(reply.json["expires_on"], claims["exp"].to_string(), "seconds since 1970, as text");
         assert_eq!(reply.json["resource"], "https://redis.azure.com");
+        assert_eq!(reply.members(), ["access_token", "expires_on", "resource", "token_type", "client_id"]);
     }
     let verbatim =
         managed_identity(&emulator, "api-version=2019-08-01&resource=https://redis.azure.com/.default", None);
@@ -165,7 +203,7 @@ fn the_managed_identity_endpoint_gives_each_identity_its_own_token() {
 fn the_managed_identity_endpoint_refuses_as_app_service_does() {
     let emulator = Emulator::start().unwrap();
     let good = "api-version=2019-08-01&resource=https://redis.azure.com";
-    let unknown = "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId.";
+    let unknown = "Unable to load the proper Managed Identity.";
     let cases = [
         (format!("{good}&client_id=00000000-0000-0000-0000-000000000000"), None, 400, unknown),
         (format!("{good}&client_id={CLIENT}"), None, 400, unknown),
@@ -185,6 +223,7 @@ fn the_managed_identity_endpoint_refuses_as_app_service_does() {
         assert_eq!(reply.status, status, "{query}: {reply:?}");
         assert_eq!(reply.json["statusCode"], status);
         assert!(reply.json["message"].as_str().unwrap().contains(message), "{reply:?}");
+        assert_eq!(reply.members(), ["statusCode", "message", "correlationId"]);
         let last = emulator.events().pop().unwrap().kind;
         assert!(matches!(&last, EventKind::TokenRefused { why, .. } if !why.is_empty()), "{last:?}");
     }

@@ -20,7 +20,7 @@ static IN_TEXT: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b(1[6-9]|[23]\d)\d{8}\b", "<time>"),
         (r"\b\d+ s ago\b", "<duration> ago"),
         // `Trace ID: …` in Entra ID's texts, `"trace_id":"…"` in its replies.
-        (r#"(?i)\b((?:trace|correlation|request)[ _-]id"?: ?"?)[0-9a-f-]{36}"#, "$1<id>"),
+        (r#"(?i)\b((?:trace|correlation|request)[ _-]?id"?: ?"?)[0-9a-f-]{36}"#, "$1<id>"),
         (r"thread '([^']*)' \(\d+\)", "thread '$1'"),
     ]
     .into_iter()

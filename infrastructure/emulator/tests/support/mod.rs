@@ -19,6 +19,14 @@ pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A TLS connection to a port of localhost.
 pub(crate) fn tls(emulator: &Emulator, port: u16) -> Stream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    tls_over(emulator, stream, "localhost")
+}
+
+/// TLS over a connection, to a server of that name.
+pub(crate) fn tls_over(emulator: &Emulator, stream: TcpStream, name: &str) -> Stream {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(emulator.ca_file()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -26,11 +34,8 @@ pub(crate) fn tls(emulator: &Emulator, port: u16) -> Stream {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let connection = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    StreamOwned::new(connection, stream)
+    let name = name.to_owned().try_into().unwrap();
+    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }
 
 /// A Redis client that keeps to the wire.
@@ -137,18 +142,62 @@ pub(crate) fn resp(arguments: &[&str]) -> Vec<u8> {
 pub(crate) struct HttpReply {
     pub(crate) status: u16,
     pub(crate) json: Value,
+    pub(crate) body: String,
 }
 
-fn http(stream: &mut (impl Read + Write), request: String) -> HttpReply {
-    stream.write_all(request.as_bytes()).unwrap();
+impl HttpReply {
+    /// The names of the body's members, in their order.
+    pub(crate) fn members(&self) -> Vec<&str> {
+        self.json.as_object().unwrap_or_else(|| panic!("{self:?}")).keys().map(String::as_str).collect()
+    }
+
+    /// The claims of the token.
+    pub(crate) fn claims(&self) -> Value {
+        claims(self.json["access_token"].as_str().unwrap_or_else(|| panic!("{self:?}")))
+    }
+}
+
+/// The claims of a token.
+pub(crate) fn claims(token: &str) -> Value {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+/// Sends a request that asks for the connection to be closed, and reads the reply.
+pub(crate) fn http(stream: &mut (impl Read + Write), request: impl AsRef<[u8]>) -> HttpReply {
+    stream.write_all(request.as_ref()).unwrap();
     stream.flush().unwrap();
     let mut reply = Vec::new();
     // Some servers end TLS without a goodbye; what has come is what counts.
     let _ = stream.read_to_end(&mut reply);
     let reply = String::from_utf8_lossy(&reply).into_owned();
     let status = reply.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{reply}"));
-    let body = reply.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    HttpReply { status, json: serde_json::from_str(body).unwrap_or(Value::Null) }
+    let body = reply.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+    HttpReply { status, json: serde_json::from_str(&body).unwrap_or(Value::Null), body }
+}
+
+/// A request to one of the managed identity endpoints: `path` with its query, and these headers.
+pub(crate) fn hosting(emulator: &Emulator, method: &str, path: &str, headers: &[(&str, &str)]) -> HttpReply {
+    let environment = emulator.environment("system").unwrap();
+    let endpoint = environment.get("IDENTITY_ENDPOINT").unwrap();
+    let address = endpoint.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    http(&mut stream, request)
+}
+
+/// What the last event says of a refused token: the AADSTS code, if there is one, and why.
+pub(crate) fn last_refusal(emulator: &Emulator) -> (Option<String>, String) {
+    match emulator.events().pop().map(|event| event.kind) {
+        Some(EventKind::TokenRefused { code, why, .. }) => (code, why),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// GET from Entra ID.

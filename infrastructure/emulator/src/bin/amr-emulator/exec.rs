@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 
-use crate::{Exec, Failure};
+use crate::{CertificateFormat, Exec, Failure};
 
 /// Signals that are meant for the command.
 const FORWARDED: &[i32] = &[SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
@@ -22,7 +22,10 @@ pub(crate) fn run(options: Exec) -> Result<ExitCode, Failure> {
     // From here on signals wait for the command instead of ending us.
     let signals = SignalsInfo::<WithOrigin>::new(FORWARDED)?;
     let emulator = options.common.apply(Emulator::builder())?.redis_port(options.port).start()?;
-    let environment = emulator.environment(&options.identity)?;
+    let environment = environment(&options, &emulator)?;
+    if let Some(warning) = options.hosting.warning() {
+        eprintln!("amr-emulator: WARNING: {warning}");
+    }
 
     // The command runs below a guard, which outlives us and ends everything below it if we are killed.
     let (watched, held) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -42,6 +45,17 @@ pub(crate) fn run(options: Exec) -> Result<ExitCode, Failure> {
     drop(held);
     drop(emulator);
     Ok(exit_code(status))
+}
+
+fn environment(options: &Exec, emulator: &Emulator) -> Result<Environment, Failure> {
+    let mut environment = emulator.environment_in(options.hosting, &options.identity)?;
+    if options.proxy {
+        environment = environment.through_proxy();
+    }
+    if options.certificate_format == CertificateFormat::Pfx {
+        environment = environment.with_pfx()?;
+    }
+    Ok(environment)
 }
 
 /// Passes signals on to the process with that id, in a thread. A signal of the terminal has reached it already.

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use azure_managed_redis_emulator::{Builder, Emulator, Event};
-use clap::{Args, Parser, Subcommand};
+use azure_managed_redis_emulator::{Builder, Emulator, Event, Hosting};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Microsoft Entra ID, managed identity and the Azure Managed Redis front on this machine, with a real Redis or Valkey behind
 /// it. Unofficial.
@@ -68,15 +68,27 @@ struct Run {
     /// Port of the managed identity endpoint
     #[arg(long, default_value_t = 10_002)]
     managed_identity_port: u16,
+    /// Port of the proxy for programs that have login.microsoftonline.com built in
+    #[arg(long, default_value_t = 10_003)]
+    proxy_port: u16,
     #[command(flatten)]
     common: Common,
 }
 
 #[derive(Args)]
 struct Exec {
-    /// Who the command is: system, user, service-principal or unassigned
+    /// Who the command is: system, user, service-principal, certificate, workload, developer or unassigned
     #[arg(long = "as", value_name = "IDENTITY")]
     identity: String,
+    /// Where it runs, for managed identities: app-service, imds (not for Rust and Go: they would ask the real address) or msi-2017
+    #[arg(long, default_value_t, value_name = "HOSTING")]
+    hosting: Hosting,
+    /// Set HTTPS_PROXY to the emulator's proxy, for programs that have login.microsoftonline.com built in
+    #[arg(long)]
+    proxy: bool,
+    /// What AZURE_CLIENT_CERTIFICATE_PATH names: a file in PEM, or PKCS#12 with an empty password
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    certificate_format: CertificateFormat,
     /// Port of Redis [default: a free one]
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     port: u16,
@@ -85,6 +97,13 @@ struct Exec {
     /// The command and its arguments
     #[arg(last = true, required = true)]
     command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, ValueEnum)]
+enum CertificateFormat {
+    #[default]
+    Pem,
+    Pfx,
 }
 
 #[derive(Args)]
@@ -142,6 +161,7 @@ fn run(options: &Run) -> Result<ExitCode, Failure> {
         .redis_port(options.port)
         .entra_port(options.entra_port)
         .managed_identity_port(options.managed_identity_port)
+        .proxy_port(options.proxy_port)
         .events_file(events)
         .start()?;
     settings::print(&emulator, &mut io::stdout().lock())?;

@@ -17,6 +17,7 @@ pub(crate) fn print(emulator: &Emulator, out: &mut impl Write) -> io::Result<()>
     writeln!(out)?;
     writeln!(out, "  Redis      localhost:{} (TLS)", emulator.redis_port())?;
     writeln!(out, "  Entra ID   https://localhost:{}", emulator.entra_port())?;
+    writeln!(out, "  proxy      http://127.0.0.1:{}", emulator.proxy_port())?;
     writeln!(out, "  CA         {}", emulator.ca_file().display())?;
     writeln!(out, "  tenant     {}", directory.tenant_id)?;
     writeln!(out)?;
@@ -41,7 +42,14 @@ pub(crate) fn print(emulator: &Emulator, out: &mut impl Write) -> io::Result<()>
         let Ok(environment) = emulator.environment(&identity.name) else { continue };
         writeln!(out, "\n# as {}", identity.name)?;
         for (name, value) in &environment {
-            writeln!(out, "export {name}={}", quoted(value))?;
+            match name {
+                // In front of whatever the shell has that reads this.
+                "PATH" => {
+                    let folder = value.split(':').next().unwrap_or_default();
+                    writeln!(out, "export PATH={}:\"$PATH\"", quoted(folder))?;
+                }
+                _ => writeln!(out, "export {name}={}", quoted(value))?,
+            }
         }
     }
     writeln!(out, "\nReady. Ctrl-C stops it.")?;
