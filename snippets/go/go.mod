@@ -1,3 +1,4 @@
+// The Go listings of the book: one program a folder. This file names exact versions, and go.sum their hashes.
 module example.com/azure-managed-redis-listings
 
 go 1.26.0

@@ -31,7 +31,7 @@ func run(ctx context.Context) error {
 				CredentialsType: identity.ClientSecretCredentialType,
 				ClientID:        os.Getenv("AZURE_CLIENT_ID"),
 				ClientSecret:    os.Getenv("AZURE_CLIENT_SECRET"),
-				// Without it the tenant would be "common", which gives no tokens to applications.
+				// The default is the tenant "common", which is nobody's.
 				Authority: identity.AuthorityConfiguration{
 					AuthorityType: identity.AuthorityTypeMultiTenant,
 					TenantID:      os.Getenv("AZURE_TENANT_ID"),

@@ -32,12 +32,13 @@ func run(ctx context.Context) error {
 	defer stop()
 
 	// ANCHOR: shown
-	// Fetches the next token when 70 % of this one's life has passed. A connection signs in with it
+	// Fetches the next token four minutes before this one expires. A connection signs in with it
 	// when it is next taken from the pool.
 	provider, err := entraid.NewManagedIdentityCredentialsProvider(
 		entraid.ManagedIdentityCredentialsProviderOptions{
 			CredentialsProviderOptions: entraid.CredentialsProviderOptions{
 				TokenManagerOptions: manager.TokenManagerOptions{
+					LowerRefreshBound: 4 * time.Minute,
 					// By default one failed request ends the renewal for good.
 					RetryOptions: manager.RetryOptions{
 						IsRetryable: func(error) bool { return true },

@@ -37,6 +37,7 @@ func run(ctx context.Context) error {
 		entraid.ManagedIdentityCredentialsProviderOptions{
 			CredentialsProviderOptions: entraid.CredentialsProviderOptions{
 				TokenManagerOptions: manager.TokenManagerOptions{
+					LowerRefreshBound: 4 * time.Minute,
 					// By default one failed request ends the renewal for good.
 					RetryOptions: manager.RetryOptions{
 						IsRetryable: func(error) bool { return true },

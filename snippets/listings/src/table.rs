@@ -201,8 +201,6 @@ pub struct Listing {
     /// Instead of the scenario's.
     #[serde(default, deserialize_with = "seconds")]
     pub lifetime: Option<Duration>,
-    /// Instead of the scenario's.
-    pub stop_after: Option<StopAfter>,
     /// Instead of the scenario's: the client does at once what others do one after the other.
     pub concurrent: Option<bool>,
     /// What differs from run to run in the output, besides what the runner masks in all of them.
@@ -263,6 +261,9 @@ pub struct Mistake {
     #[serde(default, deserialize_with = "seconds")]
     pub lifetime: Option<Duration>,
     pub stop_after: Option<StopAfter>,
+    /// As a listing's.
+    #[serde(default)]
+    pub proxy: bool,
     pub exit: Exit,
     /// The lines of the output that match are the capture. Each must match one.
     pub shows: Vec<Pattern>,
@@ -593,7 +594,6 @@ impl Table {
                     self.scenarios.iter().map(|it| it.id.as_str()),
                 ));
             }
-            check_stop(&what, listing.stop_after.as_ref(), faults);
             let directory = self.directory(&what, &listing.stack, faults);
             match (&listing.impossible, listing.files.is_empty()) {
                 (Some(_), false) => {

@@ -230,6 +230,8 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
             }
             EventKind::HttpRequest { service: Service::Entra, exchange }
                 if expect.discovery && exchange.status == 200 => {}
+            // Only a program that was given the proxy comes there, and only the emulator is behind it.
+            EventKind::ProxyConnected { .. } => {}
             EventKind::SignInAccepted { connection, identity, token, renewal, .. } => {
                 if !expect.sign_ins.iter().any(|it| &it.identity == identity) {
                     complaints.push(Complaint::OtherPrincipal(format!(

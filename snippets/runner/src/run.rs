@@ -36,6 +36,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) policy: Option<Policy>,
     /// It serves HTTP and is to be visited.
     pub(crate) is_server: bool,
+    /// Its client knows Entra ID's host by heart, and comes to the emulator through a proxy.
+    pub(crate) proxy: bool,
 }
 
 /// When a program has shown enough.
@@ -160,7 +162,10 @@ pub(crate) fn environment(emulator: &Emulator, situation: &Situation) -> Result<
 
 /// What the emulator sets for the identity, changed as the situation says.
 pub(crate) fn hosting(emulator: &Emulator, situation: &Situation) -> Result<Vec<(String, String)>> {
-    let identity = emulator.environment(situation.identity)?;
+    let mut identity = emulator.environment(situation.identity)?;
+    if situation.proxy {
+        identity = identity.through_proxy();
+    }
     let mut settings: Vec<(String, String)> =
         identity.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     for change in &situation.changes {

@@ -325,6 +325,7 @@ impl Verifier {
                 self.table.scenario(&listing?.scenario).and_then(|scenario| scenario.policies.first().copied())
             }),
             is_server: false,
+            proxy: mistake.proxy || listing.is_some_and(|listing| listing.proxy),
             stop: match &mistake.stop_after {
                 Some(condition) => Stop::After(condition, SHOWN_WITHIN),
                 None => Stop::Never,
@@ -470,7 +471,8 @@ pub(crate) fn situation<'a>(scenario: &'a Scenario, listing: &'a Listing) -> Sit
         changes: vec![&listing.environment],
         policy: scenario.policies.first().copied(),
         is_server: scenario.kind == Kind::Server,
-        stop: match listing.stop_after.as_ref().or(scenario.stop_after.as_ref()) {
+        proxy: listing.proxy,
+        stop: match &scenario.stop_after {
             Some(condition) => Stop::After(condition, SHOWN_WITHIN),
             None => Stop::Never,
         },

@@ -15,6 +15,7 @@ import (
 
 	entraid "github.com/redis/go-redis-entraid"
 	"github.com/redis/go-redis-entraid/identity"
+	"github.com/redis/go-redis-entraid/manager"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/auth"
 )
@@ -32,6 +33,15 @@ func run(ctx context.Context) error {
 
 	provider, err := entraid.NewManagedIdentityCredentialsProvider(
 		entraid.ManagedIdentityCredentialsProviderOptions{
+			CredentialsProviderOptions: entraid.CredentialsProviderOptions{
+				TokenManagerOptions: manager.TokenManagerOptions{
+					LowerRefreshBound: 4 * time.Minute,
+					RetryOptions: manager.RetryOptions{
+						IsRetryable: func(error) bool { return true },
+						MaxAttempts: 100,
+					},
+				},
+			},
 			ManagedIdentityProviderOptions: identity.ManagedIdentityProviderOptions{
 				ManagedIdentityType: identity.SystemAssignedIdentity,
 			},
