@@ -1,5 +1,5 @@
 //! How fast the emulator is: sign-ins beside what bounds them, the bare check of an RS256 signature; commands with replies
-//! counted and not; handshakes; starts.
+//! counted and not; handshakes; starts with each policy. Beside other TLS servers: `benches/compare`.
 //!
 //! `cargo bench -p azure-managed-redis-emulator`.
 
@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_managed_redis_emulator::Emulator;
+use azure_managed_redis_emulator::{ClusteringPolicy, Emulator};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use rustls::pki_types::CertificateDer;
@@ -104,7 +104,12 @@ fn sign_ins(c: &mut Criterion) {
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_audience(&["https://redis.azure.com"]);
     group.throughput(Throughput::Elements(1));
-    group.bench_function("signature check alone", |b| {
+    let (message, signature) = token.rsplit_once('.').expect("three parts");
+    group.bench_function("RS256 alone", |b| {
+        let check = || jsonwebtoken::crypto::verify(signature, black_box(message.as_bytes()), &key, Algorithm::RS256);
+        b.iter(|| assert!(check().expect("a signature")));
+    });
+    group.bench_function("a token alone", |b| {
         b.iter(|| jsonwebtoken::decode::<Value>(black_box(&token), &key, &validation).expect("a good token"));
     });
 
@@ -151,11 +156,15 @@ fn handshakes(c: &mut Criterion) {
     });
 }
 
-/// From nothing to everything answering, with keys that this process has made before.
+/// From nothing to everything answering, with keys that this process has made before; and the end, which is not counted.
 fn start(c: &mut Criterion) {
     let mut group = c.benchmark_group("start");
-    group.sample_size(20).measurement_time(Duration::from_secs(5));
-    group.bench_function("and stop", |b| b.iter(|| Emulator::start().expect("an emulator")));
+    group.sample_size(20).measurement_time(Duration::from_secs(10));
+    for (name, policy) in ClusteringPolicy::ALL {
+        group.bench_function(*name, |b| {
+            b.iter_with_large_drop(|| Emulator::builder().clustering_policy(*policy).start().expect("an emulator"));
+        });
+    }
     group.finish();
 }
 

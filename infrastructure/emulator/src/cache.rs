@@ -211,8 +211,13 @@ impl Cache {
         Ok(assignment)
     }
 
-    /// Takes the user of a removed assignment from the engines, with every connection that is left.
+    /// Takes the user of a removed assignment from the engines, with every connection that is left, unless there is an assignment
+    /// again.
     pub(crate) fn forget(&self, object_id: ObjectId) -> Result<(), Error> {
+        let users = self.users();
+        if users.passwords.contains_key(&object_id) {
+            return Ok(());
+        }
         self.engines().iter().try_for_each(|engine| engine.delete_user(&object_id.to_string()))
     }
 

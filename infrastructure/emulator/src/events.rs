@@ -2,7 +2,7 @@
 //! JSON lines, people as the lines on standard error. No event ever carries a token, a signature or a secret.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write as _};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -318,12 +318,26 @@ impl Display for Service {
 }
 
 impl Display for Event {
-    /// One line for a person: the time of day (UTC), what happened, to whom, and why.
+    /// One line for a person: the time of day (UTC), what happened, to whom, and why. Whatever a client sent, it stays one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const CLOCK: &[time::format_description::BorrowedFormatItem<'_>] =
             format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
         let clock = self.time.format(CLOCK).map_err(|_| fmt::Error)?;
-        write!(f, "{clock}  {}", self.kind)
+        write!(OneLine(f), "{clock}  {}", self.kind)
+    }
+}
+
+/// Escapes what would end a line or move a terminal's cursor.
+struct OneLine<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(char::is_control) {
+            let plain = part.trim_end_matches(char::is_control);
+            self.0.write_str(plain)?;
+            write!(self.0, "{}", part[plain.len()..].escape_default())?;
+        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,11 @@
 //! The Redis ports: TLS in front of the engines, sign-in by Entra token, the connection closed when the token runs out.
 
+mod awaiting;
 mod commands;
 mod connection;
 mod connections;
-mod replies;
-mod requests;
+pub(crate) mod replies;
+pub(crate) mod requests;
 mod session;
 mod sign_in;
 mod slots;

@@ -1,6 +1,8 @@
 //! The HTTP side that Entra ID and the managed identity endpoints share: a request comes in, the service answers it, the
 //! exchange goes to the event log with everything secret cut out.
 
+mod pace;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use crate::events::{EventKind, EventLog, Flow, HttpExchange, Service};
 use crate::faults::{Fault, Faults};
 use crate::tls::{self, Tls};
 use crate::token::IssuedToken;
+
+use pace::Pace;
 
 /// Larger bodies are refused: the largest honest one, a token request with a client assertion, has a few kilobytes.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -186,12 +190,22 @@ async fn serve_requests<S>(stream: S, server: Arc<Server>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let pace = Pace::new();
+    let requests = pace.clone();
     let handler = service_fn(move |request| {
-        let server = server.clone();
-        async move { Ok::<_, Infallible>(respond(request, &server).await) }
+        let (server, running) = (server.clone(), requests.request());
+        async move {
+            let response = respond(request, &server).await;
+            drop(running);
+            Ok::<_, Infallible>(response)
+        }
     });
-    // An error here is a client that went away or does not speak HTTP: nothing that anybody could act on.
-    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), handler).await;
+    let builder = auto::Builder::new(TokioExecutor::new());
+    tokio::select! {
+        // An error here is a client that went away or does not speak HTTP: nothing that anybody could act on.
+        _ = builder.serve_connection(TokioIo::new(stream), handler) => {}
+        () = pace.too_slow() => {}
+    }
 }
 
 /// What a fault does to a request: an answer in place of the right one, or time that passes first.
@@ -217,8 +231,9 @@ async fn respond(request: hyper::Request<Incoming>, server: &Server) -> Response
     // HTTP/2 names the host in the address, HTTP/1.1 in a header.
     let named = parts.uri.authority().map(|authority| authority.as_str());
     let host = named.or_else(|| parts.headers.get(HOST)?.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
-    let answered = match Limited::new(body, LARGEST_BODY).collect().await {
-        Ok(body) => {
+    let body = tokio::time::timeout(pace::BODY_TIME, Limited::new(body, LARGEST_BODY).collect()).await;
+    let answered = match body {
+        Ok(Ok(body)) => {
             let body = body.to_bytes();
             let request = Request {
                 method: parts.method.to_string(),
@@ -240,7 +255,7 @@ async fn respond(request: hyper::Request<Incoming>, server: &Server) -> Response
             };
             (request, answer)
         }
-        Err(_) => {
+        unreadable => {
             let request = Request {
                 method: parts.method.to_string(),
                 path: parts.uri.path().to_owned(),
@@ -253,9 +268,13 @@ async fn respond(request: hyper::Request<Incoming>, server: &Server) -> Response
             };
             let body = json!({
                 "error": "invalid_request",
-                "error_description": format!("The request has no readable body of at most {LARGEST_BODY} bytes."),
+                "error_description": format!(
+                    "The request has no readable body of at most {LARGEST_BODY} bytes within {} s.",
+                    pace::BODY_TIME.as_secs()
+                ),
             });
-            (request, Answer::new(413, body, Outcome::Neither))
+            let status = if unreadable.is_err() { 408 } else { 413 };
+            (request, Answer::new(status, body, Outcome::Neither))
         }
     };
     let (request, answer) = answered;
@@ -389,5 +408,65 @@ pub(crate) fn cut_long(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         None => text.to_owned(),
         Some((at, _)) => format!("{}…", &text[..at]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Outputs;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Answers everything with nothing.
+    struct Nothing;
+
+    impl Answers for Nothing {
+        fn bears_faults_of(&self, _: &Request) -> Option<Service> {
+            None
+        }
+        fn answer(&self, _: &Request) -> Answer {
+            Answer::ok(json!({}))
+        }
+        fn fail(&self, _: &Request, _: u16) -> Answer {
+            Answer::ok(json!({}))
+        }
+    }
+
+    /// Sends `bytes` one by one, a second apart, and gives what came back and how long it took until the end.
+    async fn trickle(bytes: Vec<u8>) -> (String, Duration) {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let shared = Arc::new(Server {
+            service: Service::Entra,
+            tls: None,
+            log: Arc::new(EventLog::new(Outputs::default())),
+            faults: Arc::new(Faults::default()),
+            answers: Box::new(Nothing),
+        });
+        let serving = tokio::spawn(serve_requests(server, shared));
+        let started = tokio::time::Instant::now();
+        for byte in bytes {
+            if client.write_all(&[byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let mut reply = String::new();
+        let _ = client.read_to_string(&mut reply).await;
+        serving.await.unwrap();
+        (reply, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_trickles_is_let_go() {
+        let long = Duration::from_secs(200);
+        let (reply, passed) = trickle(b"GET / HTTP/1.1\r\n".iter().copied().chain([b'x'; 1000]).collect()).await;
+        assert!(reply.is_empty() && passed < long, "{passed:?} {reply}");
+        // The start of the preface of HTTP/2, of which nobody can tell yet what it is.
+        let (reply, passed) = trickle(b"PRI * HTTP/2.0\r\n".to_vec()).await;
+        assert!(reply.is_empty() && passed < long, "{passed:?} {reply}");
+        let body = "POST /t HTTP/1.1\r\nContent-Length: 1000\r\n\r\nbody";
+        let (reply, passed) = trickle(body.into()).await;
+        assert!(reply.starts_with("HTTP/1.1 408") && passed < long, "{passed:?} {reply}");
     }
 }

@@ -38,6 +38,9 @@ mod error;
 mod events;
 mod faults;
 mod front;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod keys;
 mod listen;

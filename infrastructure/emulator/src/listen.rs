@@ -10,6 +10,10 @@ use crate::Error;
 /// How often a free port is looked for that is free on both addresses.
 const ATTEMPTS: usize = 20;
 
+/// How many connections may wait to be accepted. The standard library's 128 are soon too few for clients that all come back
+/// at the same second; whoever finds no room waits a second and more before the next try.
+const WAITING: i32 = 4096;
+
 /// Listeners on the same port of 127.0.0.1 and, where the machine has IPv6, ::1.
 pub(crate) struct Loopback {
     pub(crate) port: u16,
@@ -42,6 +46,7 @@ impl Loopback {
         }
         for listener in &listeners {
             listener.set_nonblocking(true)?;
+            rustix::net::listen(listener, WAITING)?;
         }
         Ok(Loopback { port, listeners })
     }

@@ -24,6 +24,13 @@ impl Tenant {
         Tenant { directory: RwLock::new(Arc::new(directory)), keys, credentials, clock_shift: AtomicI64::new(0) }
     }
 
+    /// The fixed directory, with credentials that are kept nowhere.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn fixed(keys: Keys) -> Self {
+        let folders = crate::credentials::Folders { state: None, run: std::path::PathBuf::new() };
+        Tenant::new(Directory::fixed(), keys, Credentials::new(&folders, 0))
+    }
+
     /// The directory as it is at this moment.
     pub(crate) fn directory(&self) -> Arc<Directory> {
         self.directory.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()

@@ -28,6 +28,8 @@ const ATTEMPTS: usize = 5;
 pub(crate) struct ClusterNode {
     /// 40 hexadecimal digits.
     id: String,
+    /// The same for all nodes that ever serve its slots.
+    shard: String,
     /// Where clients are told to find it: a listener of the front.
     port: u16,
     bus_port: u16,
@@ -57,6 +59,9 @@ impl ClusterNode {
 /// What the table of nodes says of one.
 struct Line<'a> {
     id: &'a str,
+    /// Absent for engines that know no such id. Others lose count of the shard when the node that it began with is forgotten,
+    /// and end at the first SPUBLISH.
+    shard: Option<&'a str>,
     /// Port and bus port.
     address: (u16, u16),
     flags: &'a str,
@@ -67,9 +72,14 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn write(&self, nodes: &mut String) {
-        let Line { id, address, flags, primary, epoch, slots } = self;
+        let Line { id, shard, address, flags, primary, epoch, slots } = self;
         let (port, bus) = address;
-        let _ = writeln!(nodes, "{id} 127.0.0.1:{port}@{bus} {flags} {primary} 0 0 {epoch} connected {slots}");
+        let _ = write!(nodes, "{id} 127.0.0.1:{port}@{bus}");
+        if let Some(shard) = shard {
+            // Between the commas there would be a host name.
+            let _ = write!(nodes, ",,shard-id={shard}");
+        }
+        let _ = writeln!(nodes, " {flags} {primary} 0 0 {epoch} connected {slots}");
     }
 }
 
@@ -95,16 +105,19 @@ impl Shards {
         let bus_ports = free_ports(ports.len()).map_err(|e| Error::Runtime(e.to_string()))?;
         let ids: Vec<String> = ports.iter().map(|_| random_id()).collect();
         let stand_ins: Vec<String> = ports.iter().map(|_| random_id()).collect();
+        let shards: Vec<String> = ports.iter().map(|_| random_id()).collect();
         let slots = slots_of(ports.len());
         let node = |own: usize| {
             let mut nodes = String::new();
             for at in 0..ports.len() {
                 let address = (ports[at], bus_ports[at]);
                 let flags = if at == own { "myself,slave" } else { "slave" };
-                Line { id: &ids[at], address, flags, primary: &stand_ins[at], epoch: at + 1, slots: "" }
+                let shard = info.knows_shards().then_some(shards[at].as_str());
+                Line { id: &ids[at], shard, address, flags, primary: &stand_ins[at], epoch: at + 1, slots: "" }
                     .write(&mut nodes);
                 Line {
                     id: &stand_ins[at],
+                    shard,
                     address: NOWHERE,
                     flags: "master",
                     primary: "-",
@@ -114,7 +127,8 @@ impl Shards {
                 .write(&mut nodes);
             }
             let _ = writeln!(nodes, "vars currentEpoch {} lastVoteEpoch 0", 2 * ports.len());
-            ClusterNode { id: ids[own].clone(), port: ports[own], bus_port: bus_ports[own], nodes }
+            let (id, shard) = (ids[own].clone(), shards[own].clone());
+            ClusterNode { id, shard, port: ports[own], bus_port: bus_ports[own], nodes }
         };
         let nodes: Vec<ClusterNode> = (0..ports.len()).map(node).collect();
         // Side by side: each waits for its engine to answer.
@@ -159,16 +173,27 @@ impl Shards {
         let id = random_id();
         let bus_port = free_ports(1).map_err(|e| Error::Runtime(e.to_string()))?[0];
         let mut nodes = String::new();
-        Line { id: &id, address: (port, bus_port), flags: "myself,slave", primary: &before.id, epoch: 0, slots: "" }
-            .write(&mut nodes);
+        let shard_of = |node: &'_ ClusterNode| info.knows_shards().then(|| node.shard.clone());
         let epoch = 2 * self.nodes.len();
-        Line { id: &before.id, address: NOWHERE, flags: "master", primary: "-", epoch, slots }.write(&mut nodes);
+        let own = shard_of(before);
+        Line {
+            id: &id,
+            shard: own.as_deref(),
+            address: (port, bus_port),
+            flags: "myself,slave",
+            primary: &before.id,
+            epoch: 0,
+            slots: "",
+        }
+        .write(&mut nodes);
+        let primary = Line { id: "", shard: None, address: NOWHERE, flags: "master", primary: "-", epoch, slots: "" };
+        Line { id: &before.id, shard: own.as_deref(), slots, ..primary }.write(&mut nodes);
         for (other, slots) in self.nodes.iter().filter(|(other, _)| other.id != before.id) {
             let address = (other.port, other.bus_port);
-            Line { id: &other.id, address, flags: "master", primary: "-", epoch, slots }.write(&mut nodes);
+            Line { id: &other.id, shard: shard_of(other).as_deref(), address, slots, ..primary }.write(&mut nodes);
         }
         let _ = writeln!(nodes, "vars currentEpoch {epoch} lastVoteEpoch 0");
-        let node = ClusterNode { id, port, bus_port, nodes };
+        let node = ClusterNode { id, shard: before.shard.clone(), port, bus_port, nodes };
 
         let folder: PathBuf = folder.join(&node.id[..8]);
         let copied = fs::create_dir_all(&folder).and_then(|()| fs::copy(snapshot, folder.join(SNAPSHOT)));

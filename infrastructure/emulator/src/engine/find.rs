@@ -33,6 +33,19 @@ impl Display for EngineInfo {
     }
 }
 
+impl EngineInfo {
+    /// Major and minor version.
+    fn number(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.version.split('.').map(|number| number.parse().ok());
+        Some((numbers.next().flatten()?, numbers.next().flatten()?))
+    }
+
+    /// Whether its cluster nodes have shard ids: since 7.2.
+    pub(super) fn knows_shards(&self) -> bool {
+        self.number().is_some_and(|number| number >= (7, 2))
+    }
+}
+
 /// Finds one. An engine that was asked for and is unusable is an error; an unusable one on PATH is passed over.
 pub(crate) fn find(explicit: Option<&Path>) -> Result<EngineInfo, Error> {
     if let Some(path) = explicit {
@@ -95,8 +108,7 @@ fn parse(text: &str, path: &Path) -> Option<EngineInfo> {
 }
 
 fn too_old(info: &EngineInfo) -> Option<String> {
-    let mut numbers = info.version.split('.').map(|number| number.parse::<u32>().ok());
-    let version = (numbers.next().flatten()?, numbers.next().flatten()?);
+    let version = info.number()?;
     (version < OLDEST).then(|| format!("{info} is too old, {}.{} or newer is needed", OLDEST.0, OLDEST.1))
 }
 

@@ -23,12 +23,72 @@ pub(crate) struct Commands {
 struct Known {
     /// Upper case, for the log.
     name: String,
+    role: Role,
     /// Whether it has subcommands (`CLIENT`).
     is_container: bool,
     is_blocked: bool,
     /// Whether its keys must be of one slot, because it can have several. Only with `EnterpriseCluster`.
     is_one_slot: bool,
     keys: Vec<KeySpec>,
+}
+
+/// What a command is to a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Role {
+    #[default]
+    Plain,
+    /// SUBSCRIBE and its like.
+    Subscription(Confirms),
+    Multi,
+    Exec,
+    Discard,
+    Hello,
+    /// Azure does not know RESET, and no ACL can take it from a user.
+    Reset,
+    /// CLIENT, whatever its subcommand.
+    Client,
+    ClientReply,
+}
+
+/// The commands that are answered by confirmations, which bear their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirms {
+    Subscribe,
+    Unsubscribe,
+    Psubscribe,
+    Punsubscribe,
+    Ssubscribe,
+    Sunsubscribe,
+}
+
+impl Confirms {
+    /// The one of that name, in lower case.
+    pub(super) fn named(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"subscribe" => Confirms::Subscribe,
+            b"unsubscribe" => Confirms::Unsubscribe,
+            b"psubscribe" => Confirms::Psubscribe,
+            b"punsubscribe" => Confirms::Punsubscribe,
+            b"ssubscribe" => Confirms::Ssubscribe,
+            b"sunsubscribe" => Confirms::Sunsubscribe,
+            _ => return None,
+        })
+    }
+}
+
+impl Role {
+    fn of(name: &str) -> Self {
+        match name {
+            "multi" => Role::Multi,
+            "exec" => Role::Exec,
+            "discard" => Role::Discard,
+            "hello" => Role::Hello,
+            "reset" => Role::Reset,
+            "client" => Role::Client,
+            "client|reply" => Role::ClientReply,
+            _ => Confirms::named(name.as_bytes()).map_or(Role::Plain, Role::Subscription),
+        }
+    }
 }
 
 /// How often each command was sent on a connection.
@@ -43,6 +103,7 @@ impl Commands {
         sorted.sort_by_key(|(name, _)| *name);
         let unknown = Known {
             name: "UNKNOWN".to_owned(),
+            role: Role::Plain,
             is_container: false,
             is_blocked: false,
             is_one_slot: false,
@@ -54,6 +115,7 @@ impl Commands {
             commands.ids.insert(name.clone().into_bytes(), id);
             commands.known.push(Known {
                 name: name.to_ascii_uppercase(),
+                role: Role::of(name),
                 is_container: containers.contains(name.as_str()),
                 is_blocked: blocked.contains(name),
                 is_one_slot: policy == ClusteringPolicy::EnterpriseCluster
@@ -90,14 +152,18 @@ impl Commands {
         &self.known[usize::from(id)].name
     }
 
+    pub(super) fn role(&self, id: CommandId) -> Role {
+        self.known[usize::from(id)].role
+    }
+
     /// Whether nobody may use it on Azure.
     pub(super) fn is_blocked(&self, id: CommandId) -> bool {
         self.known[usize::from(id)].is_blocked
     }
 
-    /// Whether a command of that name must be seen whole, for its keys; inside a transaction one key is enough.
-    pub(super) fn must_be_checked(&self, name: &[u8], in_transaction: bool) -> bool {
-        let known = &self.known[usize::from(self.id(name, b""))];
+    /// Whether it must be seen whole, for its keys; inside a transaction one key is enough.
+    pub(super) fn must_be_checked(&self, id: CommandId, in_transaction: bool) -> bool {
+        let known = &self.known[usize::from(id)];
         known.is_one_slot || in_transaction && (!known.keys.is_empty() || known.is_container)
     }
 

@@ -1,6 +1,7 @@
 //! One client's connection: two independent pumps between its TLS stream and a unix socket of the engine, and a clock.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 use crate::events::{ClosedBy, EventKind};
 
 use super::connections::Connection;
-use super::session::{Refused, Session};
+use super::session::{Refused, Sent, Session};
 use super::sign_in::{self, Handled};
 use super::{Endpoint, Front, replies, requests};
 
@@ -27,11 +28,14 @@ const AFTER_HALF_CLOSE: Duration = Duration::from_secs(10);
 /// The clock is looked at again after this time: a laptop may have slept.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
+/// While the engine has more connections to accept than it can queue, it is asked again after this time.
+const ENGINE_BUSY: Duration = Duration::from_millis(5);
+
 /// Serves `stream` until it ends.
 pub(super) async fn serve(front: &Front, endpoint: Endpoint, mut stream: TlsStream<TcpStream>) {
     let node = front.node(endpoint);
     let entry = front.connections.add(node.as_ref().map_or(0, |node| node.shard));
-    let connection = &*entry.connection;
+    let connection = &*entry.connection.clone();
     let tls = stream.get_ref().1;
     let version = tls.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
     front.log.record(EventKind::ConnectionOpened {
@@ -45,16 +49,16 @@ pub(super) async fn serve(front: &Front, endpoint: Endpoint, mut stream: TlsStre
     });
     let session = Mutex::new(Session::new(front, connection));
     let socket = node.and_then(|node| node.engine()).map(|engine| engine.socket().to_owned());
-    let engine = match socket {
-        Some(socket) => UnixStream::connect(socket).await.ok(),
-        None => None,
-    };
-    let by = match engine {
-        Some(engine) => pump(front, &mut stream, engine, &session, connection).await,
+    let by = match socket {
+        Some(socket) => pump(front, &mut stream, &socket, &session, connection).await,
         None => ClosedBy::Server,
     };
     // An engine that ends a connection may do so because of what it is closed for.
-    lock(&session).closed(connection.closing().unwrap_or(by));
+    let by = connection.closing().unwrap_or(by);
+    let session = session.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    // Whoever reads of the end in the log finds it gone from the list.
+    drop(entry);
+    session.closed(by);
     // Says goodbye in TLS, so that a client can tell the end from an attack; it may have gone already.
     let _ = tokio::time::timeout(Duration::from_secs(1), stream.shutdown()).await;
 }
@@ -62,33 +66,49 @@ pub(super) async fn serve(front: &Front, endpoint: Endpoint, mut stream: TlsStre
 async fn pump(
     front: &Front,
     stream: &mut TlsStream<TcpStream>,
-    mut engine: UnixStream,
+    socket: &Path,
     session: &Mutex<Session<'_>>,
     connection: &Connection,
 ) -> ClosedBy {
-    let (from_client, to_client) = tokio::io::split(stream);
-    let (from_engine, to_engine) = engine.split();
     let changed = Notify::new();
-    let requests = requests(front, from_client, to_engine, session, &changed);
-    let replies = replies(from_engine, to_client, session, &changed);
-    let clock = clock(session, &changed);
-    tokio::pin!(requests, replies, clock);
-    tokio::select! {
-        // In this order, so that a client that has hung up just before we stop is told as that.
-        biased;
-        // Replies go on while the client has only closed its own side, but not for ever.
-        _ = &mut requests => {
-            tokio::select! {
-                _ = &mut replies => {}
-                () = tokio::time::sleep(AFTER_HALF_CLOSE) => {}
-                _ = &mut clock => {}
+    let both_ways = async {
+        let Ok(mut engine) = connect(socket).await else { return ClosedBy::Server };
+        let (from_client, to_client) = tokio::io::split(stream);
+        let (from_engine, to_engine) = engine.split();
+        let requests = requests(front, from_client, to_engine, session, &changed);
+        let replies = replies(from_engine, to_client, session, &changed);
+        tokio::pin!(requests, replies);
+        tokio::select! {
+            // In this order, so that a client that has hung up just before we stop is told as that.
+            biased;
+            ended = &mut requests => {
+                // Replies go on while the client has only closed its own side, but not for ever.
+                let rest = tokio::time::timeout(AFTER_HALF_CLOSE, replies).await;
+                match (ended, rest) {
+                    // The engine takes nothing more: it has hung up, and what it said last is through.
+                    (Err(_), Ok(by)) => by,
+                    _ => ClosedBy::Client,
+                }
             }
-            ClosedBy::Client
+            end = &mut replies => end,
         }
-        end = &mut replies => end,
-        by = &mut clock => by,
+    };
+    tokio::select! {
+        biased;
+        by = both_ways => by,
+        by = clock(session, &changed) => by,
         by = connection.closed() => by,
         () = front.stop.cancelled() => ClosedBy::Shutdown,
+    }
+}
+
+/// Connects to the engine, however many others do so at the moment.
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(socket).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(ENGINE_BUSY).await,
+            result => return result,
+        }
     }
 }
 
@@ -101,9 +121,11 @@ enum Held {
     Credentials(Vec<Vec<u8>>),
     /// A command that the engine must not run.
     Refused(Refused),
+    /// The engine is sent this in its place, and nothing more.
+    Malformed(Vec<u8>),
 }
 
-/// Client to engine. Ends when the client sends nothing more, or the engine takes nothing more.
+/// Client to engine. Ends when the client sends nothing more, or with an error when the engine takes nothing more.
 async fn requests(
     front: &Front,
     mut client: impl AsyncRead + Unpin,
@@ -118,17 +140,19 @@ async fn requests(
         loop {
             let held = {
                 let mut session = lock(session);
-                scanner.signed_in = session.is_signed_in();
+                session.active();
                 loop {
+                    scanner.signed_in = session.may_be_signed_in();
                     match scanner.next(&buffer, |name| session.must_be_checked(name)) {
                         requests::Step::Command { name, second, arguments } => {
-                            session.command(&name, &second, arguments);
+                            session.command(&Sent { name, second, third: b"", arguments });
                         }
                         requests::Step::Checked(arguments) => match session.check(&arguments) {
                             Ok(()) => scanner.release(),
                             Err(refused) => break Some(Held::Refused(refused)),
                         },
                         requests::Step::Credentials(arguments) => break Some(Held::Credentials(arguments)),
+                        requests::Step::Malformed(instead) => break Some(Held::Malformed(instead)),
                         requests::Step::NeedMore => break None,
                     }
                 }
@@ -147,26 +171,44 @@ async fn requests(
             scanner.release();
             let bytes = match held {
                 Held::Refused(refused) => lock(session).refuse(refused),
-                Held::Credentials(arguments) => {
-                    let replies_are_read = !lock(session).is_blind();
-                    match sign_in::handle(front, &arguments, replies_are_read) {
-                        Handled::Plain(bytes) => {
-                            lock(session).command_with(&arguments);
-                            bytes
-                        }
-                        Handled::SignIn(sign_in, bytes) => {
-                            if lock(session).sign_in(sign_in) {
-                                changed.notify_one();
-                            }
-                            bytes
-                        }
-                    }
+                Held::Credentials(arguments) => sign_in(front, &arguments, session, changed),
+                Held::Malformed(instead) => {
+                    engine.write_all(&instead).await?;
+                    return discard(client, buffer).await;
                 }
             };
             engine.write_all(&bytes).await?;
         }
     }
     engine.shutdown().await
+}
+
+/// Gives what the engine is sent in place of an `AUTH` or `HELLO`.
+fn sign_in(front: &Front, arguments: &[Vec<u8>], session: &Mutex<Session<'_>>, changed: &Notify) -> Vec<u8> {
+    let nonce = lock(session).nonce().map(str::to_owned);
+    // The signature is checked without the lock.
+    match sign_in::handle(front, arguments, nonce.as_deref()) {
+        Handled::Plain(bytes) => {
+            lock(session).command(&Sent::whole(arguments));
+            bytes
+        }
+        Handled::SignIn(sign_in, bytes) => {
+            if lock(session).sign_in(sign_in) {
+                changed.notify_one();
+            }
+            bytes
+        }
+    }
+}
+
+/// Takes what the client still sends, so that it gets to read why the connection ends.
+async fn discard(mut client: impl AsyncRead + Unpin, mut buffer: BytesMut) -> io::Result<()> {
+    loop {
+        buffer.clear();
+        if read(&mut client, &mut buffer).await? == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Engine to client. Ends when the engine hangs up or the client takes nothing more.
@@ -178,15 +220,16 @@ async fn replies(
 ) -> ClosedBy {
     let mut buffer = BytesMut::with_capacity(BUFFER);
     let mut scanner = replies::Scanner::default();
+    let is_raw = lock(session).is_raw();
     loop {
         match read(&mut engine, &mut buffer).await {
             Ok(1..) => {}
             Ok(0) | Err(_) => return ClosedBy::Server,
         }
-        let sent = if lock(session).is_blind() {
+        let sent = if is_raw {
+            lock(session).active();
             let sent = client.write_all(&buffer).await;
             buffer.clear();
-            scanner = replies::Scanner::default();
             sent
         } else {
             pass_replies(&mut client, &mut buffer, &mut scanner, session, changed).await
@@ -209,16 +252,17 @@ async fn pass_replies(
     let (mut edited, mut copied) = (Vec::new(), 0);
     {
         let mut session = lock(session);
+        session.active();
         loop {
             match scanner.next(buffer) {
                 replies::Step::Reply(reply) => {
-                    if session.reply(&reply) {
+                    if session.reply(reply) {
                         changed.notify_one();
                     }
                 }
-                replies::Step::Error { start } => {
+                replies::Step::Error { start, is_whole, element } => {
                     let line = buffer[start..scanner.position()].trim_ascii_end();
-                    if let Some(line) = session.error(line) {
+                    if let Some(line) = session.error(line, element).filter(|_| is_whole) {
                         edited.extend_from_slice(&buffer[copied..start]);
                         edited.extend_from_slice(&line);
                         edited.extend_from_slice(b"\r\n");
@@ -268,4 +312,28 @@ async fn read(from: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> io:
         buffer.reserve(LARGE_BUFFER);
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A unix socket whose queue is full refuses at once, unlike one of TCP.
+    #[test]
+    fn an_engine_with_a_full_queue_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connected = runtime.block_on(async {
+            let first = connect(&socket).await.unwrap();
+            let second = connect(&socket);
+            tokio::pin!(second);
+            let waits = tokio::time::timeout(Duration::from_millis(100), &mut second).await.is_err();
+            std::thread::spawn(move || (listener.accept().unwrap(), listener.accept().unwrap()));
+            (waits, second.await.is_ok(), first)
+        });
+        assert!(connected.0 && connected.1);
+    }
 }

@@ -3,33 +3,39 @@
 
 /// A reply's first line is kept up to this length.
 const LINE: usize = 256;
+/// A line is waited for up to this length, which none of an engine's own has. Those that scripts make can be longer.
+const LONGEST_LINE: usize = 4096;
 /// Names of messages and confirmations (`punsubscribe` is the longest) are not longer.
 const LONGEST_KIND: usize = 16;
 
 /// What the scanner found next.
 #[derive(Debug)]
-pub(super) enum Step {
-    /// An error, anywhere in a reply: the bytes `start..position` of the buffer, line end included. The caller may pass
-    /// something else in their place.
+pub(crate) enum Step<'s> {
+    /// An error, anywhere in a reply: the bytes `start..position` of the buffer. The caller may pass something else in their
+    /// place, if that is all of it.
     Error {
         /// Start of the line in the buffer.
         start: usize,
+        /// Whether its end is there too.
+        is_whole: bool,
+        /// Which element of the outermost array it is in, from 0.
+        element: Option<u64>,
     },
     /// A whole reply.
-    Reply(Reply),
+    Reply(&'s Reply),
     /// No whole reply is left.
     NeedMore,
 }
 
 /// A whole reply, as far as anybody needs to know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     /// Its first line without the line end, shortened.
-    pub(super) line: Vec<u8>,
+    pub(crate) line: Vec<u8>,
     /// For arrays and pushes: the first element, if it is a short text.
-    pub(super) kind: Vec<u8>,
+    pub(crate) kind: Vec<u8>,
     /// For arrays and pushes: the last number among the elements.
-    pub(super) number: Option<i64>,
+    pub(crate) number: Option<i64>,
 }
 
 impl Reply {
@@ -41,6 +47,10 @@ impl Reply {
         self.line.first() == Some(&b'*')
     }
 
+    pub(super) fn is_error(&self) -> bool {
+        self.line.first() == Some(&b'-')
+    }
+
     pub(super) fn is_null(&self) -> bool {
         self.line.starts_with(b"_") || self.line.starts_with(b"*-1") || self.line.starts_with(b"$-1")
     }
@@ -48,10 +58,12 @@ impl Reply {
 
 /// Reads the engine's stream. As with requests, the caller keeps the bytes that have not passed yet.
 #[derive(Debug, Default)]
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     position: usize,
     /// Left of the blob that is being read, with its line end.
     blob: usize,
+    /// In a line that was too long to wait for its end.
+    in_line: bool,
     /// The aggregates that are open, outermost first.
     open: Vec<Aggregate>,
     reply: Reply,
@@ -61,6 +73,7 @@ pub(super) struct Scanner {
 
 #[derive(Debug)]
 struct Aggregate {
+    size: u64,
     left: u64,
     /// Attributes come before the value that they belong to and are none themselves.
     is_attribute: bool,
@@ -68,20 +81,18 @@ struct Aggregate {
 
 impl Scanner {
     /// How many bytes at the front of the buffer have been read and may pass.
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.position
     }
 
     /// The first `count` bytes have left the buffer.
-    pub(super) fn passed(&mut self, count: usize) {
+    pub(crate) fn passed(&mut self, count: usize) {
         self.position -= count;
     }
 
-    pub(super) fn next(&mut self, buffer: &[u8]) -> Step {
-        if std::mem::take(&mut self.after_error)
-            && let Some(reply) = self.value_complete()
-        {
-            return Step::Reply(reply);
+    pub(crate) fn next(&mut self, buffer: &[u8]) -> Step<'_> {
+        if std::mem::take(&mut self.after_error) && self.value_complete() {
+            return Step::Reply(&self.reply);
         }
         loop {
             let rest = &buffer[self.position..];
@@ -92,16 +103,38 @@ impl Scanner {
                 if self.blob > 0 {
                     return Step::NeedMore;
                 }
-                match self.value_complete() {
-                    Some(reply) => return Step::Reply(reply),
-                    None => continue,
+                if self.value_complete() {
+                    return Step::Reply(&self.reply);
                 }
+                continue;
             }
-            let Some(end) = memchr::memchr(b'\n', rest) else { return Step::NeedMore };
+            if self.in_line {
+                let end = memchr::memchr(b'\n', rest);
+                self.position += end.map_or(rest.len(), |end| end + 1);
+                if end.is_none() {
+                    return Step::NeedMore;
+                }
+                self.in_line = false;
+                if self.value_complete() {
+                    return Step::Reply(&self.reply);
+                }
+                continue;
+            }
+            let Some(end) = memchr::memchr(b'\n', &rest[..rest.len().min(LONGEST_LINE)]) else {
+                if rest.len() < LONGEST_LINE {
+                    return Step::NeedMore;
+                }
+                self.in_line = true;
+                let start = self.position;
+                self.position += LONGEST_LINE;
+                self.begin(&rest[..LINE]);
+                if rest[0] == b'-' {
+                    return Step::Error { start, is_whole: false, element: self.element() };
+                }
+                continue;
+            };
             let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-            if self.open.is_empty() {
-                self.reply = Reply { line: line[..line.len().min(LINE)].to_vec(), ..Reply::default() };
-            }
+            self.begin(line);
             let Some((&mark, text)) = line.split_first() else {
                 // Never sent by an engine; skipping it keeps the stream readable.
                 self.position += end + 1;
@@ -118,7 +151,7 @@ impl Scanner {
                             if rest.len() < start + length + 2 {
                                 return Step::NeedMore;
                             }
-                            self.reply.kind = rest[start..start + length].to_vec();
+                            self.reply.kind.extend_from_slice(&rest[start..start + length]);
                         }
                         self.position += end + 1;
                         self.blob = length + 2;
@@ -129,10 +162,10 @@ impl Scanner {
                 b'*' | b'~' | b'>' | b'%' | b'|' => {
                     self.position += end + 1;
                     let pairs = if matches!(mark, b'%' | b'|') { 2 } else { 1 };
-                    let left = number().and_then(|count| u64::try_from(count).ok()).unwrap_or(0) * pairs;
+                    let size = number().and_then(|count| u64::try_from(count).ok()).unwrap_or(0).saturating_mul(pairs);
                     let is_attribute = mark == b'|';
-                    if left > 0 {
-                        self.open.push(Aggregate { left, is_attribute });
+                    if size > 0 {
+                        self.open.push(Aggregate { size, left: size, is_attribute });
                         continue;
                     }
                     if is_attribute {
@@ -144,7 +177,7 @@ impl Scanner {
                     self.position += end + 1;
                     // The error first; the reply that it completes, if any, with the next call.
                     self.after_error = true;
-                    return Step::Error { start };
+                    return Step::Error { start, is_whole: true, element: self.element() };
                 }
                 b':' => {
                     if self.open.len() == 1 {
@@ -154,30 +187,45 @@ impl Scanner {
                 }
                 _ => self.position += end + 1,
             }
-            if let Some(reply) = self.value_complete() {
-                return Step::Reply(reply);
+            if self.value_complete() {
+                return Step::Reply(&self.reply);
             }
         }
     }
 
     fn is_first_element(&self) -> bool {
-        self.open.len() == 1 && self.reply.kind.is_empty() && self.reply.number.is_none()
+        matches!(self.open.as_slice(), [only] if only.left == only.size)
     }
 
-    /// Closes what the value that just ended closes.
-    fn value_complete(&mut self) -> Option<Reply> {
+    /// The number of the outermost array's element that is being read.
+    fn element(&self) -> Option<u64> {
+        self.open.first().map(|outermost| outermost.size - outermost.left)
+    }
+
+    /// A value begins, with that line. If it is none of a list, so does a reply.
+    fn begin(&mut self, line: &[u8]) {
+        if self.open.is_empty() {
+            self.reply.line.clear();
+            self.reply.line.extend_from_slice(&line[..line.len().min(LINE)]);
+            self.reply.kind.clear();
+            self.reply.number = None;
+        }
+    }
+
+    /// Closes what the value that just ended closes. Whether that is the whole reply.
+    fn value_complete(&mut self) -> bool {
         while let Some(aggregate) = self.open.last_mut() {
             aggregate.left -= 1;
             if aggregate.left > 0 {
-                return None;
+                return false;
             }
             let is_attribute = aggregate.is_attribute;
             self.open.pop();
             if is_attribute {
-                return None;
+                return false;
             }
         }
-        Some(std::mem::take(&mut self.reply))
+        true
     }
 }
 
@@ -194,8 +242,8 @@ mod tests {
             loop {
                 match scanner.next(&buffer) {
                     Step::NeedMore => break,
-                    Step::Reply(reply) => replies.push(reply),
-                    Step::Error { start } => {
+                    Step::Reply(reply) => replies.push(reply.clone()),
+                    Step::Error { start, .. } => {
                         errors.push(String::from_utf8_lossy(&buffer[start..scanner.position()]).trim_end().to_owned());
                     }
                 }

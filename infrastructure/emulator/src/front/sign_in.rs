@@ -16,6 +16,8 @@ pub(super) struct SignIn {
     pub(super) username: String,
     /// The arguments for the log, without the token.
     pub(super) shown: Vec<String>,
+    /// Whether it switches to RESP3, or back.
+    pub(super) resp3: Option<bool>,
     pub(super) verdict: Verdict,
 }
 
@@ -25,11 +27,9 @@ pub(super) enum Verdict {
     Accepted(CheckedToken),
     /// One of the two access keys, while they are on.
     AccessKey,
-    Refused {
-        refused: Refused,
-        /// A word that is in the engine's answer and nowhere else, so that the answer can be replaced.
-        nonce: String,
-    },
+    /// The credentials are right, but the engine will not understand the rest. It does not see them.
+    Malformed,
+    Refused(Refused),
 }
 
 /// What to do with an `AUTH` or `HELLO`.
@@ -40,48 +40,67 @@ pub(super) enum Handled {
     SignIn(Box<SignIn>, Vec<u8>),
 }
 
-/// Checks the credentials in `arguments`, whose first is `AUTH` or `HELLO`. `replies_are_read` tells whether the engine's answer
-/// can be replaced.
-pub(super) fn handle(front: &Front, arguments: &[Vec<u8>], replies_are_read: bool) -> Handled {
+/// Checks the credentials in `arguments`, whose first is `AUTH` or `HELLO`. With a `nonce` the engine's answer to a refused
+/// sign-in bears it, to be replaced.
+pub(super) fn handle(front: &Front, arguments: &[Vec<u8>], nonce: Option<&str>) -> Handled {
     let is_auth = arguments[0].eq_ignore_ascii_case(b"auth");
     let credentials = if is_auth { auth(arguments) } else { hello(arguments) };
-    match credentials {
-        Credentials::None => Handled::Plain(encode(arguments.iter().map(Vec::as_slice))),
+    let command = if is_auth { "AUTH" } else { "HELLO" };
+    let (user, passwords, verdict, bytes) = match credentials {
+        Credentials::None => return Handled::Plain(encode(arguments.iter().map(|argument| without_token(argument)))),
         Credentials::Repeated => {
             let refused = Refused { reason: Refusal::RepeatedAuth, why: "HELLO holds more than one AUTH".to_owned() };
-            refuse(replies_are_read, if is_auth { "AUTH" } else { "HELLO" }, b"default", arguments, &[], refused)
+            let user = ACCESS_KEY_USER.as_bytes();
+            (user, (1..arguments.len()).collect(), Verdict::Refused(refused), refuse(nonce, user))
         }
-        Credentials::Password { user, password } => {
-            let command = if is_auth { "AUTH" } else { "HELLO" };
+        Credentials::Password { user, password, is_whole } => {
             let username = user.map_or(ACCESS_KEY_USER.as_bytes(), |user| arguments[user].as_slice());
             let accepted = match key(front, username, &arguments[password]) {
                 Some(Ok(secret)) => Ok((Verdict::AccessKey, secret)),
                 Some(Err(refused)) => Err(refused),
                 None => token(front, username, &arguments[password]),
             };
-            match accepted {
-                Ok((verdict, secret)) => {
-                    let bytes =
-                        encode(arguments.iter().enumerate().map(|(at, argument)| {
-                            if at == password { secret.as_bytes() } else { argument.as_slice() }
-                        }));
-                    let uti = match &verdict {
-                        Verdict::Accepted(token) => Some(token.uti.as_str()),
-                        _ => None,
-                    };
-                    let shown = shown(arguments, &[password], uti);
-                    let username = cut_long(&String::from_utf8_lossy(username), 64);
-                    Handled::SignIn(Box::new(SignIn { command, username, shown, verdict }), bytes)
+            let (verdict, bytes) = match accepted {
+                Ok((verdict, secret)) if is_auth => {
+                    let sent = arguments.iter().enumerate();
+                    let sent = sent.map(|(at, argument)| if at == password { secret.as_bytes() } else { argument });
+                    (verdict, encode(sent))
                 }
-                Err(refused) => refuse(replies_are_read, command, username, arguments, &[password], refused),
-            }
+                // Some engines sign in at once when they come to AUTH, and then refuse what stands behind it: so it comes last,
+                // and not at all where something will be refused.
+                Ok((verdict, secret)) => {
+                    let others = arguments.iter().enumerate().filter(|(at, _)| !(password - 2..=password).contains(at));
+                    let others = others.map(|(_, argument)| argument.as_slice());
+                    let last: [&[u8]; 3] = [b"AUTH", username, secret.as_bytes()];
+                    if is_whole { (verdict, encode(others.chain(last))) } else { (Verdict::Malformed, encode(others)) }
+                }
+                Err(refused) => (Verdict::Refused(refused), refuse(nonce, username)),
+            };
+            (username, vec![password], verdict, bytes)
         }
+    };
+    let uti = match &verdict {
+        Verdict::Accepted(token) => Some(token.uti.as_str()),
+        _ => None,
+    };
+    let shown = shown(arguments, &passwords, uti);
+    let username = cut_long(&String::from_utf8_lossy(user), 64);
+    let resp3 = if is_auth { None } else { arguments.get(1).and_then(|version| resp3(version)) };
+    Handled::SignIn(Box::new(SignIn { command, username, shown, resp3, verdict }), bytes)
+}
+
+/// Whether the version that HELLO asks for is RESP3. `None` for one that there is not.
+pub(super) fn resp3(version: &[u8]) -> Option<bool> {
+    match version {
+        b"2" => Some(false),
+        b"3" => Some(true),
+        _ => None,
     }
 }
 
 /// A sign-in with an access key: the engine's password for it, or why not. `None` if it is none.
 fn key(front: &Front, username: &[u8], password: &[u8]) -> Option<Result<String, Refused>> {
-    if username != ACCESS_KEY_USER.as_bytes() || password.starts_with(b"eyJ") {
+    if username != ACCESS_KEY_USER.as_bytes() || without_token(password) != password {
         return None;
     }
     Some(front.cache.password_for_key(password).ok_or_else(|| {
@@ -111,26 +130,20 @@ fn token(front: &Front, username: &[u8], token: &[u8]) -> Result<(Verdict, Strin
     }
 }
 
-fn refuse(
-    replies_are_read: bool,
-    command: &'static str,
-    username: &[u8],
-    arguments: &[Vec<u8>],
-    passwords: &[usize],
-    refused: Refused,
-) -> Handled {
-    let nonce = token::random_text(18);
-    let bytes = if replies_are_read {
+/// What might be a token is nothing for the engine, even where it will look at no credentials.
+fn without_token(argument: &[u8]) -> &[u8] {
+    const START: &[u8] = b"eyJ";
+    if argument.starts_with(START) { START } else { argument }
+}
+
+/// What the engine is sent in place of a sign-in that is refused.
+fn refuse(nonce: Option<&str>, username: &[u8]) -> Vec<u8> {
+    match nonce {
         // Some engines drop the answer to a wrong password when other replies are waiting (redis/redis#15640). They never drop
         // the answer to a malformed HELLO, and it changes nothing, so that is what they get; the answer is replaced.
-        encode([b"HELLO".as_slice(), b"3", nonce.as_bytes()])
-    } else {
-        encode([b"AUTH".as_slice(), username, nonce.as_bytes()])
-    };
-    let passwords: Vec<usize> = if passwords.is_empty() { (1..arguments.len()).collect() } else { passwords.to_vec() };
-    let shown = shown(arguments, &passwords, None);
-    let username = cut_long(&String::from_utf8_lossy(username), 64);
-    Handled::SignIn(Box::new(SignIn { command, username, shown, verdict: Verdict::Refused { refused, nonce } }), bytes)
+        Some(nonce) => encode([b"HELLO".as_slice(), b"3", nonce.as_bytes()]),
+        None => encode([b"AUTH".as_slice(), username, token::random_text(18).as_bytes()]),
+    }
 }
 
 fn shown(arguments: &[Vec<u8>], passwords: &[usize], uti: Option<&str>) -> Vec<String> {
@@ -149,13 +162,15 @@ enum Credentials {
     Password {
         user: Option<usize>,
         password: usize,
+        /// Nothing stands beside them that the engine would not understand.
+        is_whole: bool,
     },
 }
 
 fn auth(arguments: &[Vec<u8>]) -> Credentials {
     match arguments.len() {
-        2 => Credentials::Password { user: None, password: 1 },
-        3 => Credentials::Password { user: Some(1), password: 2 },
+        2 => Credentials::Password { user: None, password: 1, is_whole: true },
+        3 => Credentials::Password { user: Some(1), password: 2, is_whole: true },
         // `AUTH` alone or with too much: the engine complains of the number of arguments and looks at none.
         _ => Credentials::None,
     }
@@ -171,13 +186,16 @@ fn hello(arguments: &[Vec<u8>]) -> Credentials {
             if matches!(found, Credentials::Password { .. }) {
                 return Credentials::Repeated;
             }
-            found = Credentials::Password { user: Some(at + 1), password: at + 2 };
+            found = Credentials::Password { user: Some(at + 1), password: at + 2, is_whole: true };
             at += 3;
         } else if arguments[at].eq_ignore_ascii_case(b"setname") && left >= 1 {
             at += 2;
         } else {
-            // The engine names this option in its complaint and looks at no credentials.
-            return if matches!(found, Credentials::Password { .. }) { found } else { Credentials::None };
+            // The engine names this option in its complaint.
+            if let Credentials::Password { is_whole, .. } = &mut found {
+                *is_whole = false;
+            }
+            return found;
         }
     }
     found
@@ -204,7 +222,7 @@ mod tests {
 
     fn found(line: &str) -> Option<(Option<usize>, usize)> {
         match hello(&words(line)) {
-            Credentials::Password { user, password } => Some((user, password)),
+            Credentials::Password { user, password, is_whole: true } => Some((user, password)),
             _ => None,
         }
     }
@@ -218,6 +236,8 @@ mod tests {
         assert_eq!(found("HELLO 3 auth u p setname n"), Some((Some(3), 4)));
         assert_eq!(found("HELLO 3 AUTH u"), None);
         assert!(matches!(hello(&words("HELLO 3 AUTH u p AUTH u p")), Credentials::Repeated));
+        let broken = hello(&words("HELLO 3 AUTH u p SETNAME"));
+        assert!(matches!(broken, Credentials::Password { password: 4, is_whole: false, .. }));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use crate::azure;
 use crate::engine::{Begin, Find, KeySpec};
 
+use super::commands::Role;
+
 /// What a connection has open that ties keys to one slot.
 #[derive(Default)]
 pub(super) struct Transaction {
@@ -14,10 +16,18 @@ pub(super) struct Transaction {
 
 impl Transaction {
     /// Notes what a command does to it.
-    pub(super) fn command(&mut self, name: &[u8]) {
-        if name.eq_ignore_ascii_case(b"multi") {
-            self.open = true;
-        } else if name.eq_ignore_ascii_case(b"exec") || name.eq_ignore_ascii_case(b"discard") {
+    pub(super) fn command(&mut self, role: Role) {
+        match role {
+            Role::Multi => self.open = true,
+            Role::Exec | Role::Discard => *self = Transaction::default(),
+            _ => {}
+        }
+    }
+
+    /// The engine answered a MULTI with this error.
+    pub(super) fn refused(&mut self, error: &[u8]) {
+        // Inside a transaction there can be no other; the first stays open.
+        if error.starts_with(b"-NOPERM") || error.starts_with(b"-NOAUTH") {
             *self = Transaction::default();
         }
     }
@@ -163,14 +173,14 @@ mod tests {
         let mut transaction = Transaction::default();
         assert!(transaction.check(std::slice::from_ref(&key), &words("SET key1 x")).is_ok());
         assert!(transaction.check(std::slice::from_ref(&key), &words("SET key2 x")).is_ok(), "no transaction is open");
-        transaction.command(b"MULTI");
+        transaction.command(Role::Multi);
         assert!(transaction.check(std::slice::from_ref(&key), &words("SET key1 x")).is_ok());
         let error = transaction.check(std::slice::from_ref(&key), &words("SET key2 x")).unwrap_err();
         assert!(
             error.contains("context='within MULTI', command='SET', first-key='key1', violating-key='key2'"),
             "{error}"
         );
-        transaction.command(b"exec");
+        transaction.command(Role::Exec);
         assert!(transaction.check(&[key], &words("SET key2 x")).is_ok());
     }
 }

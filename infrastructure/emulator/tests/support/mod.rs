@@ -1,8 +1,10 @@
 //! A client for the tests that sends the very bytes it is told to, over TLS that trusts the emulator's CA.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,31 +19,75 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// A TLS connection to a port of localhost.
-pub(crate) fn tls(emulator: &Emulator, port: u16) -> Stream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    tls_over(emulator, stream, "localhost")
-}
-
-/// TLS over a connection, to a server of that name.
-pub(crate) fn tls_over(emulator: &Emulator, stream: TcpStream, name: &str) -> Stream {
+/// TLS settings of a client that trusts that CA.
+pub(crate) fn trusting(ca_file: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(emulator.ca_file()).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(ca_file).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let name = name.to_owned().try_into().unwrap();
-    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
+    Arc::new(config)
+}
+
+/// A TLS connection to a port of localhost.
+pub(crate) fn tls(emulator: &Emulator, port: u16) -> Stream {
+    tls_with(trusting(emulator.ca_file()), port)
+}
+
+/// The same with settings that are at hand.
+pub(crate) fn tls_with(config: Arc<ClientConfig>, port: u16) -> Stream {
+    tls_to(config, open(port), "localhost")
+}
+
+/// TLS over a connection, to a server of that name.
+pub(crate) fn tls_over(emulator: &Emulator, stream: TcpStream, name: &str) -> Stream {
+    tls_to(trusting(emulator.ca_file()), stream, name)
+}
+
+fn tls_to(config: Arc<ClientConfig>, stream: TcpStream, name: &str) -> Stream {
+    StreamOwned::new(ClientConnection::new(config, name.to_owned().try_into().unwrap()).unwrap(), stream)
+}
+
+fn open(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 /// A Redis client that keeps to the wire.
 pub(crate) struct Client {
     pub(crate) stream: Stream,
-    read: Vec<u8>,
+    read: VecDeque<u8>,
+}
+
+/// A reply of any type of RESP2 or RESP3.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reply {
+    /// Of one line: a status, an error, a number, a null and so on, with the byte that tells which.
+    Line(String),
+    Bulk(String),
+    /// An array, a set, a map (its keys and values in turn) or a push, with the byte that tells which.
+    List(char, Vec<Reply>),
+}
+
+impl Reply {
+    /// The line; panics if it is no reply of one line.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Reply::Line(text) | Reply::Bulk(text) => text,
+            Reply::List(..) => panic!("{self:?} is no text"),
+        }
+    }
+
+    pub(crate) fn items(&self) -> &[Reply] {
+        match self {
+            Reply::List(_, items) => items,
+            _ => panic!("{self:?} is no list"),
+        }
+    }
 }
 
 impl Client {
@@ -51,7 +97,11 @@ impl Client {
 
     /// To another port of the cache, by the name that the certificate is for.
     pub(crate) fn connect_to(emulator: &Emulator, port: u16) -> Self {
-        Client { stream: tls(emulator, port), read: Vec::new() }
+        Self::over(tls(emulator, port))
+    }
+
+    pub(crate) fn over(stream: Stream) -> Self {
+        Client { stream, read: VecDeque::new() }
     }
 
     /// Connects and signs in.
@@ -85,14 +135,44 @@ impl Client {
         let header = self.command(arguments);
         let length = header.strip_prefix(['$', '=']).and_then(|length| length.parse::<usize>().ok());
         let length = length.unwrap_or_else(|| panic!("{arguments:?}: {header}"));
-        while self.read.len() < length + 2 {
-            let mut buffer = [0; 16 * 1024];
-            let count = self.stream.read(&mut buffer).unwrap();
-            assert!(count > 0, "the connection was closed");
-            self.read.extend_from_slice(&buffer[..count]);
-        }
-        let text = self.read.drain(..length + 2).take(length).collect();
+        self.blob(length)
+    }
+
+    fn blob(&mut self, length: usize) -> String {
+        let mut text = self.bytes(length + 2);
+        text.truncate(length);
         String::from_utf8(text).unwrap()
+    }
+
+    /// The next bytes, whatever they are.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let known = self.read.len().min(count);
+        let mut bytes: Vec<u8> = self.read.drain(..known).collect();
+        bytes.resize(count, 0);
+        self.stream.read_exact(&mut bytes[known..]).unwrap();
+        bytes
+    }
+
+    /// The next reply, whole.
+    pub(crate) fn reply(&mut self) -> Reply {
+        let line = self.line();
+        let count = || line[1..].parse::<usize>().ok();
+        match (line.chars().next(), count()) {
+            (Some('$' | '=' | '!'), Some(length)) => Reply::Bulk(self.blob(length)),
+            (Some(mark @ ('*' | '~' | '>')), Some(count)) => {
+                Reply::List(mark, (0..count).map(|_| self.reply()).collect())
+            }
+            (Some(mark @ ('%' | '|')), Some(count)) => {
+                Reply::List(mark, (0..2 * count).map(|_| self.reply()).collect())
+            }
+            _ => Reply::Line(line),
+        }
+    }
+
+    /// Sends a command and gives its reply, whole.
+    pub(crate) fn ask(&mut self, arguments: &[&str]) -> Reply {
+        self.send(resp(arguments));
+        self.reply()
     }
 
     /// Signs in.
@@ -115,7 +195,7 @@ impl Client {
             let mut buffer = [0; 16 * 1024];
             match self.stream.read(&mut buffer) {
                 Ok(0) => return None,
-                Ok(count) => self.read.extend_from_slice(&buffer[..count]),
+                Ok(count) => self.read.extend(&buffer[..count]),
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => panic!("no reply within {PATIENCE:?}"),
                 Err(_) => return None,
             }

@@ -120,6 +120,9 @@ struct Common {
     /// Don't tell on standard error what happens
     #[arg(long, short)]
     quiet: bool,
+    /// Don't read replies: faster, but the log counts no errors, and refused commands have the engine's text instead of Azure's
+    #[arg(long)]
+    no_reply_counts: bool,
     #[command(flatten)]
     state: State,
 }
@@ -173,7 +176,8 @@ const EVENTS: &str = "events.jsonl";
 
 impl Common {
     fn apply(&self, builder: Builder) -> Result<Builder, Failure> {
-        let mut builder = builder.log_to_stderr(!self.quiet).state_folder(self.state.folder()?);
+        let mut builder =
+            builder.log_to_stderr(!self.quiet).count_replies(!self.no_reply_counts).state_folder(self.state.folder()?);
         for (identity, lifetime) in &self.lifetime {
             builder = builder.token_lifetime(identity, *lifetime);
         }
