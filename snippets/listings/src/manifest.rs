@@ -51,7 +51,9 @@ impl Manifest {
         match self {
             Manifest::Cargo => cargo_line(manifest, name),
             Manifest::PyProject => pyproject_line(manifest, name),
-            Manifest::GoMod => Ok(manifest.get(name).and_then(Value::as_str).map(|version| format!("{name} {version}"))),
+            Manifest::GoMod => {
+                Ok(manifest.get(name).and_then(Value::as_str).map(|version| format!("{name} {version}")))
+            }
         }
     }
 }

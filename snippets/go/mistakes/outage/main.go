@@ -59,8 +59,8 @@ func run(ctx context.Context) error {
 				fmt.Println("incr:", err)
 				entra.lasts.Store(false)
 			}
-		case <-time.After(10 * time.Second):
-			return errors.New("incr: no answer for 10 seconds, although there are tokens again")
+		case <-time.After(5 * time.Second):
+			return errors.New("incr: no answer for 5 seconds, although there are tokens again")
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

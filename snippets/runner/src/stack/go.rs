@@ -14,7 +14,8 @@ use crate::process;
 
 pub(crate) struct Go;
 
-const INSTALL: &str = "https://go.dev/dl, `brew install go` on macOS; what Linux distributions package is often too old";
+const INSTALL: &str =
+    "https://go.dev/dl, `brew install go` on macOS; what Linux distributions package is often too old";
 
 impl Toolchain for Go {
     fn prepare(&self, stack: &Stack, target: Option<&Path>) -> Result<Box<dyn Ready>, NotReady> {
