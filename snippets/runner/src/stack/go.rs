@@ -156,10 +156,21 @@ fn build(directory: &Path, built: &Path) -> Result<BTreeSet<PathBuf>> {
 
 /// Fetches all modules that `go.mod` names, checked against `go.sum`: from here on nothing needs the network.
 fn download(directory: &Path) -> Result<(), NotReady> {
-    run(go(directory).args(["mod", "download"])).map_err(|error| NotReady::Missing {
-        what: format!("{error:#}"),
-        install: "Go needs a module proxy once, over the network or as GOPROXY names it".to_string(),
-    })
+    if run(go(directory).args(["mod", "download"])).is_ok() {
+        return Ok(());
+    }
+    // Its messages went to the terminal while it worked. Asked again, it says why.
+    let mut again = go(directory);
+    let output = process::ends_with_us(again.args(["mod", "download"])).output().context("cannot start go")?;
+    let messages = String::from_utf8_lossy(&output.stderr);
+    match (output.status.success(), messages.contains("SECURITY ERROR")) {
+        (true, _) => Ok(()),
+        (false, true) => Err(anyhow!("a module is not what go.sum says it was:\n{}", messages.trim()).into()),
+        (false, false) => Err(NotReady::Missing {
+            what: format!("the modules of the listings are not here: {}", messages.trim()),
+            install: "Go needs a module proxy once, over the network or as GOPROXY names it".to_string(),
+        }),
+    }
 }
 
 /// The version of the Go that builds in this folder: `go` may fetch a newer one for a module that needs it.
