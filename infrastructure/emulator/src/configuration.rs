@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::assignment::{Assignment, AssignmentName, access_rules};
@@ -153,26 +154,27 @@ struct Written {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct WrittenIdentity {
-    kind: Kind,
-    object_id: Option<ObjectId>,
-    client_id: Option<ClientId>,
-    token_lifetime: Option<String>,
-    resource_id: Option<String>,
-    application_object_id: Option<ObjectId>,
-    user_principal_name: Option<String>,
+    pub(crate) kind: Kind,
+    pub(crate) object_id: Option<ObjectId>,
+    pub(crate) client_id: Option<ClientId>,
+    pub(crate) token_lifetime: Option<String>,
+    pub(crate) resource_id: Option<String>,
+    pub(crate) application_object_id: Option<ObjectId>,
+    pub(crate) user_principal_name: Option<String>,
     #[serde(default)]
-    secrets: Vec<String>,
+    pub(crate) secrets: Vec<String>,
     #[serde(default)]
-    certificates: Vec<PathBuf>,
+    pub(crate) certificates: Vec<PathBuf>,
     #[serde(default)]
-    generated_certificate: bool,
+    pub(crate) generated_certificate: bool,
     #[serde(default)]
-    federated_credentials: Vec<WrittenFederatedCredential>,
+    pub(crate) federated_credentials: Vec<WrittenFederatedCredential>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// The kinds of identity, as they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Kind {
+pub(crate) enum Kind {
     SystemAssigned,
     UserAssigned,
     ServicePrincipal,
@@ -181,11 +183,11 @@ enum Kind {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct WrittenFederatedCredential {
-    issuer: Option<String>,
-    subject: String,
-    audience: Option<String>,
-    keys: Option<PathBuf>,
+pub(crate) struct WrittenFederatedCredential {
+    pub(crate) issuer: Option<String>,
+    pub(crate) subject: String,
+    pub(crate) audience: Option<String>,
+    pub(crate) keys: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -349,6 +351,12 @@ mod tests {
         assert_eq!(configuration.assignments[0].access_string, azure::DEFAULT_ACCESS_STRING);
         assert_eq!(configuration.clustering_policy, ClusteringPolicy::NoCluster);
         assert!(!configuration.access_keys);
+    }
+
+    #[test]
+    fn what_is_listed_stays_in_its_order() {
+        let text = "[identities.b]\nkind = 'user-assigned'\n[identities.a]\nkind = 'user-assigned'";
+        assert_eq!(Configuration::parse(text).unwrap().directory.names(), "b, a");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Changing an emulator while it runs: identities, assignments, faults, keys, connections, engines. Tests call it in Rust; the
-//! control API and the command come here too.
+//! control API, and through it the command, come here too.
 
+mod now;
+
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -20,7 +23,25 @@ use crate::tls::Tls;
 use crate::{Error, azure};
 
 /// Changes an emulator while it runs. Made by [`Emulator::control`](crate::Emulator::control); clones act on the same emulator.
-/// Whatever is done here is in the event log too.
+/// Whatever is done here is in the event log too. Programs in other languages do the same over HTTP, at
+/// [`Emulator::control_address`](crate::Emulator::control_address).
+///
+/// ```
+/// use azure_managed_redis_emulator::{Emulator, EventKind, Fault, Service};
+/// use std::time::Duration;
+///
+/// let emulator = Emulator::start()?;
+/// let control = emulator.control();
+/// // For a minute Entra ID is down.
+/// control.set_fault(Service::Entra, Fault::Fail { status: 503 }, Some(Duration::from_secs(60)))?;
+/// // This principal may only read from now on; its open connections too.
+/// let principal = control.directory().identity("user").unwrap().object_id;
+/// control.assign("user", principal, Some("+@read ~*"))?;
+/// // Between two tests: everything as at the start.
+/// control.reset()?;
+/// assert!(emulator.events().iter().all(|event| matches!(event.kind, EventKind::Control { .. })));
+/// # Ok::<(), azure_managed_redis_emulator::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Control(Arc<Parts>);
 
@@ -32,6 +53,7 @@ pub(crate) struct Parts {
     pub(crate) front: Arc<Front>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) log: Arc<EventLog>,
+    pub(crate) places: Places,
     pub(crate) redis_tls: Arc<Tls>,
     pub(crate) entra_tls: Arc<Tls>,
     /// What each server presented at the start.
@@ -39,6 +61,19 @@ pub(crate) struct Parts {
     pub(crate) runtime: Handle,
     /// The ports of the shards of an `OSSCluster`.
     pub(crate) shard_ports: Arc<Mutex<Vec<u16>>>,
+}
+
+/// Where everything is.
+pub(crate) struct Places {
+    pub(crate) redis: u16,
+    pub(crate) entra: u16,
+    pub(crate) managed_identity: u16,
+    pub(crate) proxy: u16,
+    pub(crate) control: u16,
+    pub(crate) identity_header: String,
+    pub(crate) trust_bundle: PathBuf,
+    /// Where files for programs are written.
+    pub(crate) run_folder: PathBuf,
 }
 
 /// An open connection to the cache.
@@ -80,7 +115,7 @@ impl Control {
                 Some(at) => identities[at] = identity,
                 None => identities.push(identity),
             }
-            check_ids(&identities).map_err(|why| Error::Identity { name: name.clone(), why })?;
+            check_ids(&identities).map_err(|why| Error::IdentityConflict { name: name.clone(), why })?;
             directory.identities = identities;
             Ok::<_, Error>(known.is_none())
         })?;
@@ -249,6 +284,10 @@ impl Control {
         let shards = self.0.cache.nodes().len();
         if shard >= shards {
             return Err(Error::UnknownShard { shard, shards });
+        }
+        // Before anything is closed that would stay closed.
+        if !self.engine_runs() {
+            return Err(Error::EngineStopped);
         }
         self.done("fail-over", format!("shard {shard}"));
         let front = &self.0.front;

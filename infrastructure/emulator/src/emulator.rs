@@ -10,14 +10,15 @@ use rustls_native_certs::load_native_certs;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use crate::api;
 use crate::cache::{Cache, ClusteringPolicy};
 use crate::configuration::{Configuration, check_ids};
-use crate::control::{Control, Parts};
+use crate::control::{Control, Parts, Places};
 use crate::credentials::{Credentials, Folders, LOOKED_AT_EVERY};
 use crate::directory::Directory;
 use crate::engine::{self, EngineInfo};
 use crate::entra::{Entra, Hosts};
-use crate::environment::{Addresses, Environment, Hosting};
+use crate::environment::{Environment, Hosting};
 use crate::events::{Event, EventLog, Outputs, Service};
 use crate::faults::Faults;
 use crate::front::{Endpoint, Front, Limits};
@@ -48,23 +49,12 @@ pub struct Emulator {
     cache: Arc<Cache>,
     log: Arc<EventLog>,
     control: Control,
-    ports: Ports,
-    identity_header: String,
-    trust_bundle: PathBuf,
+    control_token: String,
     ca_file: PathBuf,
-    run_folder: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     runtime: Option<JoinHandle<()>>,
     /// Last, so that it is deleted after everything that lives in it has ended.
     _folder: TempDir,
-}
-
-#[derive(Clone, Copy)]
-struct Ports {
-    redis: u16,
-    entra: u16,
-    managed_identity: u16,
-    proxy: u16,
 }
 
 /// Settings of an emulator that is to be started.
@@ -83,6 +73,7 @@ pub struct Builder {
     entra_port: u16,
     managed_identity_port: u16,
     proxy_port: u16,
+    control_port: u16,
     state_folder: Option<PathBuf>,
     handshake_time: Duration,
     sign_in_time: Duration,
@@ -105,6 +96,7 @@ impl Default for Builder {
             entra_port: 0,
             managed_identity_port: 0,
             proxy_port: 0,
+            control_port: 0,
             state_folder: None,
             handshake_time: azure::HANDSHAKE_TIME,
             sign_in_time: azure::SIGN_IN_TIME,
@@ -123,6 +115,12 @@ impl Builder {
     /// How the cache is clustered. `NoCluster` by default, while Azure's default is `OSSCluster`.
     pub fn clustering_policy(mut self, policy: ClusteringPolicy) -> Self {
         self.configuration.clustering_policy = policy;
+        self
+    }
+
+    /// Whether access keys work from the start. Off by default, as on a new cache of Azure.
+    pub fn access_keys(mut self, on: bool) -> Self {
+        self.configuration.access_keys = on;
         self
     }
 
@@ -202,6 +200,12 @@ impl Builder {
         self
     }
 
+    /// Port of the control API; 0, the default, for a free one.
+    pub fn control_port(mut self, port: u16) -> Self {
+        self.control_port = port;
+        self
+    }
+
     /// A folder that keeps CA, keys, certificates and the value of `IDENTITY_HEADER`, so that settings survive a restart. Without it all of
     /// them are made for this process and forgotten.
     pub fn state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -248,8 +252,7 @@ impl Builder {
         let managed_identity =
             Loopback::bind(self.managed_identity_port, "the managed identity endpoint", "--managed-identity-port")?;
         let proxy = Loopback::bind(self.proxy_port, "the proxy", "--proxy-port")?;
-        let ports =
-            Ports { redis: redis.port, entra: entra.port, managed_identity: managed_identity.port, proxy: proxy.port };
+        let control_listener = Loopback::bind(self.control_port, "the control API", "--control-port")?;
         let policy = configuration.clustering_policy;
         let shards: Vec<Loopback> = match policy {
             ClusteringPolicy::OssCluster => {
@@ -264,12 +267,12 @@ impl Builder {
         let run_folder = match &self.state_folder {
             // What names our ports survives a restart only if the ports do.
             Some(state) if self.entra_port != 0 && self.managed_identity_port != 0 => {
-                state.join(format!("at-{}-{}", ports.entra, ports.managed_identity))
+                state.join(format!("at-{}-{}", entra.port, managed_identity.port))
             }
             _ => folder.path().to_owned(),
         };
         let folders = Folders { state: self.state_folder.clone(), run: run_folder.clone() };
-        let credentials = Credentials::new(&folders, ports.entra);
+        let credentials = Credentials::new(&folders, entra.port);
         for identity in &configuration.directory.identities {
             credentials.check(identity)?;
         }
@@ -304,6 +307,16 @@ impl Builder {
                 Some(File::create(path).map_err(|e| Error::State { path: path.clone(), why: e.to_string() })?)
             }
         };
+        let places = Places {
+            redis: redis.port,
+            entra: entra.port,
+            managed_identity: managed_identity.port,
+            proxy: proxy.port,
+            control: control_listener.port,
+            identity_header,
+            trust_bundle,
+            run_folder,
+        };
         let log = Arc::new(EventLog::new(Outputs { stderr: self.stderr, json_lines }));
         let faults = Arc::new(Faults::default());
         let redis_tls = Arc::new(Tls::new(&keys, REDIS_NAMES.to_vec(), &[], self.redis_certificate)?);
@@ -318,7 +331,8 @@ impl Builder {
         };
         let front = Front::new(tenant.clone(), cache.clone(), log.clone(), redis_tls.clone(), limits);
         let front = Arc::new(front);
-        let hosts = Hosts { port: ports.entra };
+        let api = Arc::new(api::Server::default());
+        let hosts = Hosts { port: places.entra };
         let server = |service, tls, answers| {
             Arc::new(http::Server { service, tls, log: log.clone(), faults: faults.clone(), answers })
         };
@@ -330,15 +344,15 @@ impl Builder {
         let managed_identity_server = server(
             Service::ManagedIdentity,
             None,
-            Box::new(ManagedIdentity::new(tenant.clone(), identity_header.clone())),
+            Box::new(ManagedIdentity::new(tenant.clone(), places.identity_header.clone())),
         );
         let shard_ports = Arc::new(Mutex::new(shard_ports));
         let proxy_server = Proxy {
             hosts,
             entra: (!self.unreachable).then(|| entra_server.clone()),
             own_ports: match self.unreachable {
-                true => vec![ports.redis],
-                false => vec![ports.redis, ports.entra, ports.managed_identity],
+                true => vec![places.redis],
+                false => vec![places.redis, places.entra, places.managed_identity],
             },
             shard_ports: shard_ports.clone(),
             log: log.clone(),
@@ -346,6 +360,7 @@ impl Builder {
         let servers = Servers {
             front: front.clone(),
             tenant: tenant.clone(),
+            log: log.clone(),
             redis,
             shards,
             proxy: (proxy, Arc::new(proxy_server)),
@@ -353,6 +368,7 @@ impl Builder {
                 true => Vec::new(),
                 false => vec![(entra, entra_server), (managed_identity, managed_identity_server)],
             },
+            api: api.clone(),
         };
         let (stop, stopped) = oneshot::channel();
         let (runtime, handle) = servers.run(stopped)?;
@@ -363,22 +379,24 @@ impl Builder {
             front,
             faults,
             log: log.clone(),
+            places,
             redis_tls,
             entra_tls,
             presented: (self.redis_certificate, self.entra_certificate),
-            runtime: handle,
+            runtime: handle.clone(),
             shard_ports,
         });
+        let control_token = api::new_token();
+        let inside = handle.enter();
+        api.listen(control_listener, control.clone(), control_token.clone())?;
+        drop(inside);
         Ok(Emulator {
             tenant,
             cache,
             log,
             control,
-            ports,
-            identity_header,
-            trust_bundle,
+            control_token,
             ca_file,
-            run_folder,
             stop: Some(stop),
             runtime: Some(runtime),
             _folder: folder,
@@ -420,22 +438,18 @@ impl Emulator {
     /// # Ok::<(), azure_managed_redis_emulator::Error>(())
     /// ```
     pub fn environment_in(&self, hosting: Hosting, identity: &str) -> Result<Environment, Error> {
-        let addresses = Addresses {
-            entra: self.ports.entra,
-            managed_identity: self.ports.managed_identity,
-            redis: self.ports.redis,
-            proxy: self.ports.proxy,
-            identity_header: &self.identity_header,
-            trust_bundle: &self.trust_bundle,
-            credentials: &self.tenant.credentials,
-            run_folder: &self.run_folder,
-        };
-        Environment::new(&self.tenant.directory(), identity, hosting, &addresses)
+        self.control.environment_in(hosting, identity)
     }
 
     /// All events so far (the last 100,000).
     pub fn events(&self) -> Vec<Event> {
         self.log.snapshot()
+    }
+
+    /// The events that came after the one with that number, of those that are kept: [`Event::seq`] of the last one that was
+    /// looked at gives the next.
+    pub fn events_since(&self, seq: u64) -> Vec<Event> {
+        self.log.since(seq, usize::MAX)
     }
 
     /// Waits until `enough` holds for the events so far; false if it does not within `timeout`.
@@ -455,17 +469,29 @@ impl Emulator {
 
     /// The port of Redis on `localhost`; TLS only.
     pub fn redis_port(&self) -> u16 {
-        self.ports.redis
+        self.control.places().redis
     }
 
     /// The port of Entra ID on `localhost`; HTTPS.
     pub fn entra_port(&self) -> u16 {
-        self.ports.entra
+        self.control.places().entra
+    }
+
+    /// Where the control API is, for example `http://127.0.0.1:10004`: what [`Emulator::control`] does, over HTTP, for programs in
+    /// any language. The command's `exec` tells its program of it in `AMR_EMULATOR_CONTROL`.
+    pub fn control_address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.control.places().control)
+    }
+
+    /// What a caller of the control API must show, in the header `Authorization: Bearer TOKEN`. Another for each emulator. The
+    /// command's `exec` tells its program of it in `AMR_EMULATOR_CONTROL_TOKEN`.
+    pub fn control_token(&self) -> &str {
+        &self.control_token
     }
 
     /// The port of the proxy on `localhost`, see [`Environment::through_proxy`].
     pub fn proxy_port(&self) -> u16 {
-        self.ports.proxy
+        self.control.places().proxy
     }
 
     /// The emulator's CA certificate, PEM.
@@ -489,12 +515,15 @@ impl Drop for Emulator {
 struct Servers {
     front: Arc<Front>,
     tenant: Arc<Tenant>,
+    log: Arc<EventLog>,
     redis: Loopback,
     shards: Vec<Loopback>,
     proxy: (Loopback, Arc<Proxy>),
     /// Entra ID and the managed identity endpoints; absent if they are to be unreachable: the ports are let go of, and nobody else
     /// is told to listen there.
     tokens: Vec<(Loopback, Arc<http::Server>)>,
+    /// Begins later, when there is something to control, and ends in time.
+    api: Arc<api::Server>,
 }
 
 impl Servers {
@@ -530,14 +559,18 @@ impl Servers {
         });
         drop(inside);
         let handle = runtime.handle().clone();
-        let front = self.front;
+        let (front, log, api) = (self.front, self.log, self.api);
         let thread = std::thread::Builder::new()
             .name("amr-emulator".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     let _ = stopped.await;
+                    api.stop();
                     // So that the log tells the end of every connection.
                     front.shut_down().await;
+                    // Whoever follows the log is sent the rest of it.
+                    log.end();
+                    api.ended().await;
                 });
                 runtime.shutdown_timeout(Duration::from_secs(1));
             })

@@ -108,6 +108,14 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// An identity can't be told from another.
+    #[error("the identity '{name}' can't be set: {why}")]
+    IdentityConflict {
+        /// Its name.
+        name: String,
+        /// What it has in common with which other.
+        why: String,
+    },
     /// Redis gives out no tokens.
     #[error("Redis gives out no tokens; faults are for Entra ID and the managed identity endpoint")]
     NoTokensThere,

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
+use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use crate::token::Refusal;
 
@@ -18,12 +20,14 @@ use crate::token::Refusal;
 const KEPT: usize = 100_000;
 
 /// Something that happened, with its place in the order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// 1 for the first event of an emulator, then counting up without gaps.
     pub seq: u64,
-    /// When it happened, UTC, to the microsecond.
+    /// When it happened, UTC, to the microsecond. Of a request and its reply: when the reply went; its `duration_us` before that
+    /// the request came.
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub time: OffsetDateTime,
     /// What happened.
     #[serde(flatten)]
@@ -31,7 +35,7 @@ pub struct Event {
 }
 
 /// What happened. In JSON the field `event` holds the name in kebab-case, for example `sign-in-accepted`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum EventKind {
@@ -208,7 +212,7 @@ pub enum EventKind {
 }
 
 /// How a client proved who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Flow {
@@ -225,7 +229,7 @@ pub enum Flow {
 }
 
 /// One of the servers that the emulator is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Service {
@@ -238,7 +242,7 @@ pub enum Service {
 }
 
 /// Who ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ClosedBy {
@@ -265,8 +269,13 @@ pub enum ClosedBy {
 }
 
 /// An HTTP request and its reply, as far as a sequence diagram needs them. Secrets and tokens are cut out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HttpExchange {
+    /// Who was asked.
+    pub service: Service,
+    /// Protocol version of the connection, `TLSv1.2` or `TLSv1.3`. Absent for plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
     /// For example `POST`.
     pub method: String,
     /// Path and query.
@@ -285,7 +294,7 @@ pub struct HttpExchange {
 }
 
 /// A Redis command and its reply. Tokens are cut out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RespExchange {
     /// The arguments, the command's name first.
     pub request: Vec<String>,
@@ -448,6 +457,8 @@ pub(crate) struct Outputs {
 pub(crate) struct EventLog {
     state: Mutex<State>,
     changed: Condvar,
+    /// Told of each event too, for readers that must not hold a thread; true once no more will come.
+    news: watch::Sender<bool>,
 }
 
 struct State {
@@ -463,6 +474,7 @@ impl EventLog {
         EventLog {
             state: Mutex::new(State { next: 1, events: VecDeque::new(), outputs, colour }),
             changed: Condvar::new(),
+            news: watch::Sender::new(false),
         }
     }
 
@@ -493,6 +505,32 @@ impl EventLog {
         state.events.push_back(event);
         drop(state);
         self.changed.notify_all();
+        self.news.send_modify(|_| {});
+    }
+
+    /// No more events come: whoever follows the log has then seen all of it.
+    pub(crate) fn end(&self) {
+        self.news.send_replace(true);
+    }
+
+    /// Wakes at each event. Holds true once no more will come.
+    pub(crate) fn news(&self) -> watch::Receiver<bool> {
+        self.news.subscribe()
+    }
+
+    /// Number of the last event; 0 before the first.
+    pub(crate) fn last(&self) -> u64 {
+        self.lock().next - 1
+    }
+
+    /// The events that came after the one with that number, at most `most` of them. What is not kept any more is left out, and
+    /// the numbers show it.
+    pub(crate) fn since(&self, seq: u64, most: usize) -> Vec<Event> {
+        let state = self.lock();
+        let kept = state.events.len();
+        let before_first = state.next - 1 - kept as u64;
+        let known = usize::try_from(seq.saturating_sub(before_first)).map_or(kept, |known| known.min(kept));
+        state.events.range(known..).take(most).cloned().collect()
     }
 
     pub(crate) fn snapshot(&self) -> Vec<Event> {
@@ -559,6 +597,18 @@ mod tests {
         assert_eq!(json["reason"], "username-not-object-id");
         assert_eq!(json["seq"], 1);
         assert_eq!(&serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+
+    #[test]
+    fn events_since_a_number_begin_with_the_next_that_is_kept() {
+        let log = EventLog::new(Outputs::default());
+        let numbers = |seq, most| log.since(seq, most).iter().map(|event| event.seq).collect::<Vec<_>>();
+        assert!(numbers(0, 9).is_empty());
+        (0..3).for_each(|_| log.record(refused()));
+        assert_eq!((numbers(0, 9), numbers(1, 9), numbers(1, 1)), (vec![1, 2, 3], vec![2, 3], vec![2]));
+        assert_eq!((numbers(3, 9), numbers(u64::MAX, 9)), (vec![], vec![]));
+        (0..KEPT).for_each(|_| log.record(refused()));
+        assert_eq!((log.last(), numbers(0, 1), numbers(3, 1), numbers(4, 1)), (100_003, vec![4], vec![4], vec![5]));
     }
 
     #[test]

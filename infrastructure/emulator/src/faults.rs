@@ -51,7 +51,9 @@ impl Faults {
 
     /// Begins a fault, in place of the one that there is.
     pub(crate) fn set(&self, service: Service, fault: Fault, lasts: Option<Duration>) {
-        self.replace(service, Some(Active { fault, until: lasts.map(|lasts| Instant::now() + lasts) }));
+        // A time beyond the clock's end has none.
+        let until = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
+        self.replace(service, Some(Active { fault, until }));
     }
 
     /// Ends it.
@@ -67,9 +69,15 @@ impl Faults {
 
     /// The fault at this moment.
     pub(crate) fn now(&self, service: Service) -> Option<Fault> {
+        self.active(service).map(|(fault, _)| fault)
+    }
+
+    /// The fault at this moment, and how much longer it lasts if it ends by itself.
+    pub(crate) fn active(&self, service: Service) -> Option<(Fault, Option<Duration>)> {
         let active = self.of(service)?.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let active = active.as_ref()?;
-        active.until.is_none_or(|until| until > Instant::now()).then_some(active.fault)
+        let left = active.until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.is_none_or(|left| !left.is_zero()).then_some((active.fault, left))
     }
 }
 
@@ -96,8 +104,10 @@ mod tests {
         let faults = Faults::default();
         faults.set(Service::Entra, Fault::Hang, Some(Duration::ZERO));
         assert_eq!(faults.now(Service::Entra), None);
-        faults.set(Service::Entra, Fault::Hang, None);
-        assert_eq!(faults.now(Service::Entra), Some(Fault::Hang));
+        for endless in [None, Some(Duration::MAX)] {
+            faults.set(Service::Entra, Fault::Hang, endless);
+            assert_eq!(faults.active(Service::Entra), Some((Fault::Hang, None)));
+        }
         assert_eq!(faults.now(Service::ManagedIdentity), None);
         faults.clear(Service::Entra);
         assert_eq!(faults.now(Service::Entra), None);

@@ -177,25 +177,28 @@ pub(crate) async fn serve_connection<S>(stream: S, server: Arc<Server>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Some(tls) = &server.tls else { return serve_requests(stream, server).await };
+    let Some(tls) = &server.tls else { return serve_requests(stream, None, server).await };
     let failed = |why| server.log.record(EventKind::TlsFailed { service: server.service, why });
     match tokio::time::timeout(azure::HANDSHAKE_TIME, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => serve_requests(stream, server).await,
+        Ok(Ok(stream)) => {
+            let version = tls::version(stream.get_ref().1);
+            serve_requests(stream, Some(version), server).await;
+        }
         Ok(Err(error)) => failed(tls::explain(&error)),
         Err(_) => failed(tls::TIMED_OUT.to_owned()),
     }
 }
 
-async fn serve_requests<S>(stream: S, server: Arc<Server>)
+async fn serve_requests<S>(stream: S, tls: Option<String>, server: Arc<Server>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let pace = Pace::new();
     let requests = pace.clone();
     let handler = service_fn(move |request| {
-        let (server, running) = (server.clone(), requests.request());
+        let (tls, server, running) = (tls.clone(), server.clone(), requests.request());
         async move {
-            let response = respond(request, &server).await;
+            let response = respond(request, tls, &server).await;
             drop(running);
             Ok::<_, Infallible>(response)
         }
@@ -225,7 +228,7 @@ async fn disturb(server: &Server, request: &Request) -> Option<Answer> {
     }
 }
 
-async fn respond(request: hyper::Request<Incoming>, server: &Server) -> Response<Full<Bytes>> {
+async fn respond(request: hyper::Request<Incoming>, tls: Option<String>, server: &Server) -> Response<Full<Bytes>> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     // HTTP/2 names the host in the address, HTTP/1.1 in a header.
@@ -295,7 +298,7 @@ async fn respond(request: hyper::Request<Incoming>, server: &Server) -> Response
             headers.insert(*name, value);
         }
     }
-    server.log.record(event(server.service, &request, answer, started));
+    server.log.record(event(server.service, tls, &request, answer, started));
     response
 }
 
@@ -303,8 +306,10 @@ fn pairs(text: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(text).into_owned().collect()
 }
 
-fn event(service: Service, request: &Request, answer: Answer, started: Instant) -> EventKind {
+fn event(service: Service, tls: Option<String>, request: &Request, answer: Answer, started: Instant) -> EventKind {
     let exchange = HttpExchange {
+        service,
+        tls,
         method: request.method.clone(),
         path: cut_long(&request.uri, 1024),
         request_headers: shown_headers(&request.headers),
@@ -443,7 +448,7 @@ mod tests {
             faults: Arc::new(Faults::default()),
             answers: Box::new(Nothing),
         });
-        let serving = tokio::spawn(serve_requests(server, shared));
+        let serving = tokio::spawn(serve_requests(server, None, shared));
         let started = tokio::time::Instant::now();
         for byte in bytes {
             if client.write_all(&[byte]).await.is_err() {

@@ -28,7 +28,7 @@ use time::{Duration, OffsetDateTime};
 use crate::{Error, azure};
 
 /// Which certificate a server presents. Anything but `Trusted` is a fault on purpose, to show that a client checks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Presented {

@@ -22,6 +22,7 @@
 
 #![warn(missing_docs)]
 
+mod api;
 mod assignment;
 pub mod azure;
 mod azure_cli;

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::{Arc, RwLock};
 
+use rustls::ServerConnection;
 use tokio_rustls::TlsAcceptor;
 
 use crate::Error;
@@ -17,7 +18,7 @@ pub(crate) struct Tls {
     names: Vec<&'static str>,
     /// For ALPN.
     protocols: &'static [&'static [u8]],
-    acceptor: RwLock<TlsAcceptor>,
+    now: RwLock<(Presented, TlsAcceptor)>,
 }
 
 impl Tls {
@@ -27,19 +28,24 @@ impl Tls {
         protocols: &'static [&'static [u8]],
         presented: Presented,
     ) -> Result<Self, Error> {
-        let acceptor = RwLock::new(acceptor(keys, &names, protocols, presented)?);
-        Ok(Tls { names, protocols, acceptor })
+        let acceptor = acceptor(keys, &names, protocols, presented)?;
+        Ok(Tls { names, protocols, now: RwLock::new((presented, acceptor)) })
     }
 
     /// For the next connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.now.read().unwrap_or_else(|poisoned| poisoned.into_inner()).1.clone()
+    }
+
+    /// What the next connection will see.
+    pub(crate) fn presented(&self) -> Presented {
+        self.now.read().unwrap_or_else(|poisoned| poisoned.into_inner()).0
     }
 
     /// From now on new connections see another certificate.
     pub(crate) fn present(&self, keys: &Keys, presented: Presented) -> Result<(), Error> {
         let acceptor = acceptor(keys, &self.names, self.protocols, presented)?;
-        *self.acceptor.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = acceptor;
+        *self.now.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = (presented, acceptor);
         Ok(())
     }
 }
@@ -48,6 +54,12 @@ fn acceptor(keys: &Keys, names: &[&str], protocols: &[&[u8]], presented: Present
     let mut config = keys.server_config(names, presented)?;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The protocol version of a connection, as people write it: `TLSv1.3`.
+pub(crate) fn version(connection: &ServerConnection) -> String {
+    let version = connection.protocol_version().and_then(|version| version.as_str().map(|name| name.replace('_', ".")));
+    version.unwrap_or_default()
 }
 
 /// The TLS library's error, with the usual cause where there is one.

@@ -52,7 +52,7 @@ pub(crate) struct CheckedToken {
 }
 
 /// Why the cache refused a sign-in. The client is told `WRONGPASS` whatever the reason is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Refusal {

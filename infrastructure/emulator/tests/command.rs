@@ -12,6 +12,10 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// So that emulators of several tests run at once.
+const FREE_PORTS: &[&str] =
+    &["--port", "0", "--entra-port", "0", "--managed-identity-port", "0", "--proxy-port", "0", "--control-port", "0"];
+
 /// The command with a state folder of its own.
 struct Emulator {
     state: TempDir,
@@ -149,8 +153,7 @@ fn exec_sets_the_proxy_and_the_certificates_format_where_asked_for() {
 #[test]
 fn a_relative_state_folder_is_told_absolutely() {
     let emulator = Emulator::new();
-    let mut command =
-        emulator.command(&["--port", "0", "--entra-port", "0", "--managed-identity-port", "0", "--proxy-port", "0"]);
+    let mut command = emulator.command(FREE_PORTS);
     let mut child = command
         .args(["--state", "kept"])
         .current_dir(emulator.state.path())
@@ -214,8 +217,7 @@ fn killing_exec_leaves_nothing_not_even_grandchildren() {
 #[test]
 fn killing_the_command_leaves_nothing() {
     let emulator = Emulator::new();
-    let mut command =
-        emulator.command(&["--port", "0", "--entra-port", "0", "--managed-identity-port", "0", "--proxy-port", "0"]);
+    let mut command = emulator.command(FREE_PORTS);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().starts_with("Ready.")));
@@ -275,16 +277,7 @@ fn host_of_an_emulator() {
 fn the_command_prints_settings_stops_politely_and_keeps_what_it_saw() {
     let emulator = Emulator::new();
     let start = |emulator: &Emulator| {
-        let mut command = emulator.command(&[
-            "--port",
-            "0",
-            "--entra-port",
-            "0",
-            "--managed-identity-port",
-            "0",
-            "--proxy-port",
-            "0",
-        ]);
+        let mut command = emulator.command(FREE_PORTS);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut printed = String::new();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -422,7 +415,7 @@ fn the_port_of_a_dead_emulator_is_free_again() {
     let emulator = Emulator::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     for _ in 0..2 {
-        let arguments = ["--port", &port, "--entra-port", "0", "--managed-identity-port", "0", "--proxy-port", "0"];
+        let arguments = [&["--port", &port], &FREE_PORTS[2..]].concat();
         let mut child = emulator.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = child.stdout.take().unwrap();
         let mut lines = BufReader::new(stdout.by_ref()).lines();

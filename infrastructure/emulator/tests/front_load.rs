@@ -88,7 +88,8 @@ impl Process {
     fn start() -> Self {
         let state = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_amr-emulator"))
-            .args(["--quiet", "--port", "0", "--entra-port", "0", "--managed-identity-port", "0", "--proxy-port", "0"])
+            .args(["--quiet", "--port", "0", "--entra-port", "0", "--managed-identity-port", "0"])
+            .args(["--proxy-port", "0", "--control-port", "0"])
             .arg("--state")
             .arg(state.path())
             .stdin(Stdio::null())

@@ -55,6 +55,8 @@ fn sentence(kind: &str, event: &Value) -> String {
             }
         }
         "access-key-accepted" => format!("{connection} signed in with an access key by {}", plain("command")),
+        "proxy-connected" => format!("The proxy led to {}, which is the emulator", code("host")),
+        "proxy-refused" => format!("The proxy refused {}", code("host")),
         "tls-failed" => format!("TLS with {} failed: {}", service(event), plain("why")),
         "sign-in-accepted" => {
             let again = match (text(event, "renewal").as_str(), text(event, "nth").as_str()) {

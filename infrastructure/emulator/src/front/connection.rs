@@ -37,10 +37,9 @@ pub(super) async fn serve(front: &Front, endpoint: Endpoint, mut stream: TlsStre
     let entry = front.connections.add(node.as_ref().map_or(0, |node| node.shard));
     let connection = &*entry.connection.clone();
     let tls = stream.get_ref().1;
-    let version = tls.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
     front.log.record(EventKind::ConnectionOpened {
         connection: connection.number,
-        tls: version.map(|version| version.replace('_', ".")).unwrap_or_default(),
+        tls: crate::tls::version(tls),
         server_name: tls.server_name().map(str::to_owned),
         shard: match endpoint {
             Endpoint::Cache => None,

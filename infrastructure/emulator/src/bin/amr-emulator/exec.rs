@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 
-use crate::{CertificateFormat, Exec, Failure};
+use crate::{CertificateFormat, Exec, Failure, running};
 
 /// Signals that are meant for the command.
 const FORWARDED: &[i32] = &[SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
@@ -35,6 +35,7 @@ pub(crate) fn run(options: Exec) -> Result<ExitCode, Failure> {
         guard.env_remove(name);
     }
     guard.envs(&environment);
+    guard.env(running::ADDRESS, emulator.control_address()).env(running::TOKEN, emulator.control_token());
     // SAFETY: one system call between fork and exec; nothing is allocated and no lock is taken.
     unsafe {
         guard.pre_exec(move || Ok(fcntl_setfd(&watched, FdFlags::empty())?));

@@ -1,18 +1,23 @@
 //! The command `amr-emulator`: runs the emulator by itself, or around another command.
 
+mod control;
 mod doctor;
+mod events;
 mod exec;
 mod guard;
+mod running;
 mod settings;
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use azure_managed_redis_emulator::{Builder, Emulator, Event, Hosting};
+use azure_managed_redis_emulator::{Builder, ClusteringPolicy, Configuration, Emulator, Hosting, Lifetime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use running::Announcement;
 
 /// Microsoft Entra ID, managed identity and the Azure Managed Redis front on this machine, with a real Redis or Valkey behind
 /// it. Unofficial.
@@ -34,16 +39,10 @@ enum Command {
     #[command(after_help = "Example: amr-emulator exec --as user -- python3 app.py")]
     Exec(Exec),
     /// Print what the emulator that runs (or ran last) has seen
-    Events {
-        /// Keep printing until Ctrl-C
-        #[arg(long, short)]
-        follow: bool,
-        /// As JSON lines
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        state: State,
-    },
+    Events(events::Events),
+    /// Change the emulator that runs: identities, assignments, faults, keys, connections, engines
+    #[command(after_help = control::FOUND_BY)]
+    Control(control::Control),
     /// Examine the way to a cache, here or in Azure, and say what is wrong with it
     #[command(after_long_help = doctor::help())]
     Doctor(doctor::Doctor),
@@ -71,13 +70,16 @@ struct Run {
     /// Port of the proxy for programs that have login.microsoftonline.com built in
     #[arg(long, default_value_t = 10_003)]
     proxy_port: u16,
+    /// Port of the control API
+    #[arg(long, default_value_t = 10_004)]
+    control_port: u16,
     #[command(flatten)]
     common: Common,
 }
 
 #[derive(Args)]
 struct Exec {
-    /// Who the command is: system, user, service-principal, certificate, workload, developer or unassigned
+    /// Who the command is: system, user, service-principal, certificate, workload, developer, unassigned, or one of --config
     #[arg(long = "as", value_name = "IDENTITY")]
     identity: String,
     /// Where it runs, for managed identities: app-service, imds (not for Rust and Go: they would ask the real address) or msi-2017
@@ -108,6 +110,15 @@ enum CertificateFormat {
 
 #[derive(Args)]
 struct Common {
+    /// The tenant, its identities and the cache, as a file in TOML [default: the fixed ones]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How the cache is clustered: NoCluster, EnterpriseCluster or OSSCluster [default: that of --config, or NoCluster]
+    #[arg(long, value_name = "NAME")]
+    clustering_policy: Option<ClusteringPolicy>,
+    /// Let access keys work from the start; `control access-keys show` tells them
+    #[arg(long)]
+    access_keys: bool,
     /// How long tokens of an identity are valid: user=6s, system=5m, service-principal=1h; can be repeated
     #[arg(long, value_name = "IDENTITY=TIME", value_parser = lifetime)]
     lifetime: Vec<(String, Duration)>,
@@ -139,7 +150,8 @@ fn main() -> ExitCode {
     let result = match cli.command {
         None => run(&cli.run),
         Some(Command::Exec(exec)) => exec::run(exec),
-        Some(Command::Events { follow, json, state }) => events(&state, follow, json),
+        Some(Command::Events(options)) => events::run(&options),
+        Some(Command::Control(options)) => control::run(options),
         Some(Command::Doctor(options)) => doctor::run(options),
         Some(Command::Guard { watch, command }) => guard::run(watch, &command),
     };
@@ -157,7 +169,8 @@ type Failure = Box<dyn std::error::Error>;
 fn run(options: &Run) -> Result<ExitCode, Failure> {
     let stop = exec::termination_signals()?;
     let state = options.common.state.folder()?;
-    let events = options.common.events.clone().unwrap_or_else(|| state.join(EVENTS));
+    running::none_with(&state)?;
+    let events = events::file_in(&state, options.common.events.as_deref())?;
     let emulator = options
         .common
         .apply(Emulator::builder())?
@@ -165,19 +178,28 @@ fn run(options: &Run) -> Result<ExitCode, Failure> {
         .entra_port(options.entra_port)
         .managed_identity_port(options.managed_identity_port)
         .proxy_port(options.proxy_port)
+        .control_port(options.control_port)
         .events_file(events)
         .start()?;
-    settings::print(&emulator, &mut io::stdout().lock())?;
+    let announcement = Announcement::of(&emulator, &state)?;
+    settings::print(&emulator, &announcement.path, &mut io::stdout().lock())?;
     stop.wait();
     Ok(ExitCode::SUCCESS)
 }
-
-const EVENTS: &str = "events.jsonl";
 
 impl Common {
     fn apply(&self, builder: Builder) -> Result<Builder, Failure> {
         let mut builder =
             builder.log_to_stderr(!self.quiet).count_replies(!self.no_reply_counts).state_folder(self.state.folder()?);
+        if let Some(config) = &self.config {
+            builder = builder.configuration(Configuration::read(config)?);
+        }
+        if let Some(policy) = self.clustering_policy {
+            builder = builder.clustering_policy(policy);
+        }
+        if self.access_keys {
+            builder = builder.access_keys(true);
+        }
         for (identity, lifetime) in &self.lifetime {
             builder = builder.token_lifetime(identity, *lifetime);
         }
@@ -217,67 +239,6 @@ impl State {
 fn lifetime(text: &str) -> Result<(String, Duration), String> {
     let wrong = || format!("'{text}' is not IDENTITY=TIME, for example user=6s, system=5m or service-principal=1h");
     let (identity, time) = text.split_once('=').ok_or_else(wrong)?;
-    let digits = time.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    let seconds = match &time[digits.len()..] {
-        "s" | "" => Some(number),
-        "m" => number.checked_mul(60),
-        "h" => number.checked_mul(3600),
-        _ => return Err(wrong()),
-    };
-    match seconds {
-        Some(seconds @ 1..=31_536_000) => Ok((identity.to_owned(), Duration::from_secs(seconds))),
-        _ => Err(format!("the lifetime in '{text}' is not between one second and a year")),
-    }
-}
-
-fn events(state: &State, follow: bool, json: bool) -> Result<ExitCode, Failure> {
-    let path = state.folder()?.join(EVENTS);
-    let file = fs::File::open(&path).map_err(|e| {
-        format!(
-            "there are no events in {}: {e}. Has `amr-emulator` been started with this state folder?",
-            path.display()
-        )
-    })?;
-    let mut lines = BufReader::new(file);
-    let mut line = String::new();
-    loop {
-        if lines.read_line(&mut line)? == 0 || !line.ends_with('\n') {
-            if !follow {
-                return Ok(ExitCode::SUCCESS);
-            }
-            std::thread::sleep(Duration::from_millis(100));
-            // A new emulator makes the file anew.
-            if fs::metadata(&path).is_ok_and(|metadata| metadata.len() < position(&mut lines)) {
-                lines = BufReader::new(fs::File::open(&path)?);
-                line.clear();
-            }
-            continue;
-        }
-        if print_event(&line, json, &path)?.is_none() {
-            return Ok(ExitCode::SUCCESS);
-        }
-        line.clear();
-    }
-}
-
-fn position(lines: &mut BufReader<fs::File>) -> u64 {
-    io::Seek::stream_position(lines).unwrap_or(0)
-}
-
-/// `None` when whoever read our output has gone.
-fn print_event(line: &str, json: bool, path: &Path) -> Result<Option<()>, Failure> {
-    let mut out = io::stdout().lock();
-    let written = if json {
-        out.write_all(line.as_bytes())
-    } else {
-        let event: Event = serde_json::from_str(line)
-            .map_err(|e| format!("{} has a line that is no event of this version: {e}", path.display()))?;
-        writeln!(out, "{event}")
-    };
-    match written {
-        Ok(()) => Ok(Some(())),
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(None),
-        Err(e) => Err(e.into()),
-    }
+    let Lifetime(lifetime) = time.parse()?;
+    Ok((identity.to_owned(), lifetime))
 }

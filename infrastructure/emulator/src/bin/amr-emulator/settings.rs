@@ -1,11 +1,12 @@
 //! What the command prints when it is ready: where everything is, who there is, and the variables to set.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use azure_managed_redis_emulator::Emulator;
 
-/// Prints all settings. The client secret among them is the same for everybody.
-pub(crate) fn print(emulator: &Emulator, out: &mut impl Write) -> io::Result<()> {
+/// Prints all settings. The client secret among them is the same for everybody; the token of the control API is in its file only.
+pub(crate) fn print(emulator: &Emulator, control: &Path, out: &mut impl Write) -> io::Result<()> {
     let directory = emulator.directory();
     let assignments = emulator.control().assignments();
     writeln!(
@@ -18,6 +19,7 @@ pub(crate) fn print(emulator: &Emulator, out: &mut impl Write) -> io::Result<()>
     writeln!(out, "  Redis      localhost:{} (TLS)", emulator.redis_port())?;
     writeln!(out, "  Entra ID   https://localhost:{}", emulator.entra_port())?;
     writeln!(out, "  proxy      http://127.0.0.1:{}", emulator.proxy_port())?;
+    writeln!(out, "  control    {} (its token is in {})", emulator.control_address(), control.display())?;
     writeln!(out, "  CA         {}", emulator.ca_file().display())?;
     writeln!(out, "  tenant     {}", directory.tenant_id)?;
     writeln!(out)?;
