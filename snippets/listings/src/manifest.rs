@@ -22,6 +22,7 @@ enum Manifest {
     Cargo,
     PackageJson,
     PyProject,
+    GoMod,
 }
 
 impl Manifest {
@@ -30,8 +31,9 @@ impl Manifest {
             Some("Cargo.toml") => Ok(Manifest::Cargo),
             Some("package.json") => Ok(Manifest::PackageJson),
             Some("pyproject.toml") => Ok(Manifest::PyProject),
+            Some("go.mod") => Ok(Manifest::GoMod),
             _ => bail!(
-                "stack `{}` keeps its dependencies in {}, and only Cargo.toml, package.json and pyproject.toml \
+                "stack `{}` keeps its dependencies in {}, and only Cargo.toml, package.json, pyproject.toml and go.mod \
                  can be read so far: add a kind to snippets/listings/src/manifest.rs",
                 stack.id,
                 stack.manifest.display()
@@ -43,6 +45,7 @@ impl Manifest {
         match self {
             Manifest::Cargo | Manifest::PyProject => Ok(toml::from_str(text).context("it is not TOML")?),
             Manifest::PackageJson => Ok(serde_json::from_str(text).context("it is not JSON")?),
+            Manifest::GoMod => Ok(go_requirements(text)),
         }
     }
 
@@ -52,12 +55,15 @@ impl Manifest {
             Manifest::Cargo => cargo_line(manifest, name),
             Manifest::PackageJson => npm_line(manifest, name),
             Manifest::PyProject => pyproject_line(manifest, name),
+            Manifest::GoMod => {
+                Ok(manifest.get(name).and_then(Value::as_str).map(|version| format!("{name} {version}")))
+            }
         }
     }
 }
 
 /// The lines of these dependencies in the stack's manifest: for Cargo what stands under
-/// `[dependencies]`, for Python requirements, for Node.js what `npm install` takes.
+/// `[dependencies]`, for Python requirements, for Node.js what `npm install` takes, for Go what stands under `require`.
 pub fn dependency_lines(stack: &Stack, names: &[String]) -> Result<Vec<String>> {
     let kind = Manifest::of(stack)?;
     let path = stack.directory.join(&stack.manifest);
@@ -98,6 +104,11 @@ pub(crate) fn instruction(stack: &Stack, names: &[String]) -> Result<Option<Inst
             caption: "Install with pip",
             language: "sh",
             text: format!("pip install '{}'", lines.join("' '")),
+        },
+        Manifest::GoMod => Instruction {
+            caption: "Add with go get",
+            language: "sh",
+            text: format!("go get {}", lines.join(" \\\n  ").replace(" v", "@v")),
         },
     }))
 }
@@ -150,6 +161,32 @@ fn pyproject_line(manifest: &Value, name: &str) -> Result<Option<String>> {
         .filter_map(Value::as_str)
         .find(|requirement| python_name(requirement) == wanted)
         .map(|requirement| requirement.trim().to_owned()))
+}
+
+/// The modules that a `go.mod` requires, with their versions, from lines of a block and lines by themselves.
+fn go_requirements(text: &str) -> Value {
+    let mut modules = toml::Table::new();
+    let mut in_block = false;
+    for line in text.lines() {
+        let line = line.split("//").next().unwrap_or_default().trim();
+        let requirement = match line.strip_prefix("require ") {
+            Some("(") => {
+                in_block = true;
+                continue;
+            }
+            Some(requirement) => requirement.trim(),
+            None if line == ")" => {
+                in_block = false;
+                continue;
+            }
+            None if in_block => line,
+            None => continue,
+        };
+        if let Some((module, version)) = requirement.split_once(' ') {
+            modules.insert(module.to_owned(), Value::String(version.trim().to_owned()));
+        }
+    }
+    Value::Table(modules)
 }
 
 /// The project's name in a requirement, in the one spelling that PyPA's "Names and normalization"

@@ -148,6 +148,7 @@ impl Masks<'_> {
             }
             // How often each connection of a pool was used is chance, and so is which it was.
             members.remove("commands");
+            members.remove("error_replies");
             members.remove("exchange");
             if !set.contains(&value) {
                 set.push(value);

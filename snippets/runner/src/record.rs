@@ -167,7 +167,7 @@ fn comparable(recording: &impl Serialize) -> Result<String> {
     if let Some(members) = value.as_object_mut() {
         members.remove("engine");
         if let Some(versions) = members.get_mut("versions").and_then(Value::as_object_mut) {
-            for toolchain in ["rustc", "python", "node"] {
+            for toolchain in ["rustc", "python", "node", "go"] {
                 versions.remove(toolchain);
             }
         }

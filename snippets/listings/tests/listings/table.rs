@@ -213,6 +213,25 @@ fn dependency_lines_of_a_package_json_are_what_npm_takes() {
 }
 
 #[test]
+fn dependency_lines_of_go_name_module_and_version() {
+    let fixture = Fixture::new();
+    let module = "module example.com/x\n\ngo 1.26.0\n\nrequire example.com/one v1.0.0 // indirect\n\n\
+                  require (\n\texample.com/two/v9 v9.1.0\n\texample.com/three v0.3.0 // indirect\n)\n";
+    fixture
+        .write("snippets/python/go.mod", module)
+        .write("snippets/scenarios.toml", &TABLE.replace("pyproject.toml", "go.mod"));
+    let table = fixture.table();
+    let go = table.stack("python").unwrap();
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        dependency_lines(go, &names(&["example.com/two/v9", "example.com/one", "example.com/three"])).unwrap(),
+        ["example.com/two/v9 v9.1.0", "example.com/one v1.0.0", "example.com/three v0.3.0"]
+    );
+    let fault = dependency_lines(go, &names(&["example.com/two"])).unwrap_err();
+    assert!(fault.to_string().contains("go.mod has no dependency `example.com/two`"), "{fault}");
+}
+
+#[test]
 fn a_manifest_of_an_unknown_kind_says_where_to_add_it() {
     let fixture = Fixture::new();
     fixture

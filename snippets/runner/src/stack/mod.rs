@@ -1,6 +1,7 @@
 //! The client stacks: what each needs on this machine, how its programs are made ready, and how one is started.
 //! A further stack is one more file here and one more arm in [`toolchain`].
 
+mod go;
 mod nodejs;
 mod python;
 mod rust;
@@ -83,6 +84,7 @@ pub(crate) fn toolchain(stack: &Stack) -> Result<&'static dyn Toolchain> {
         "rust" => &rust::Cargo,
         "python" => &python::Python,
         "javascript" => &nodejs::NodeJs,
+        "go" => &go::Go,
         other => bail!(
             "the runner has no toolchain for the language `{other}` of the stack `{}`: add one in \
              snippets/runner/src/stack/",
