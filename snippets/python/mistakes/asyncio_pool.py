@@ -28,11 +28,11 @@ async def main() -> None:
         retry=Retry(NoBackoff(), 0),
     )
     stopped = asyncio.Event()
-    tasks = [asyncio.create_task(work(client, f"task {n}", stopped)) for n in range(8)]
+    tasks = [asyncio.create_task(work(client, f"task {n}", stopped)) for n in range(40)]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     stopped.set()
     errors = [it for it in await asyncio.gather(*tasks, return_exceptions=True) if it]
-    print(f"the connections signed in again, and {len(errors)} of 8 tasks failed:")
+    print(f"the connections signed in again, and {len(errors)} of 40 tasks failed:")
     for error in errors:
         print(f"{type(error).__name__}: {error}")
 
