@@ -1,6 +1,6 @@
 //! Microsoft Entra ID: discovery, keys and the token endpoints, as far as signing in to Redis asks for them.
 
-mod assertion;
+pub(crate) mod assertion;
 
 use std::sync::Arc;
 

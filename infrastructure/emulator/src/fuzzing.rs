@@ -1,5 +1,5 @@
 //! What must hold for any bytes at all, as functions that panic where it does not: of the scanners of both directions, and of the
-//! check of tokens. The fuzz targets in `fuzz/` call them with bytes that libFuzzer finds, the tests below with some that a
+//! checks of tokens and of assertions. The fuzz targets in `fuzz/` call them with bytes that libFuzzer finds, the tests below with some that a
 //! generator makes, so that an ordinary test run covers the same.
 //!
 //! To add one: a function here, a target of three lines in `fuzz/fuzz_targets/`, its `[[bin]]` in `fuzz/Cargo.toml`, a seed in
@@ -10,8 +10,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
 
+use crate::credentials::{Credentials, Folders};
+use crate::directory::{Credential, Directory, Identity};
+use crate::entra::Hosts;
+use crate::entra::assertion::Check;
 use crate::events::Flow;
 use crate::front::{replies, requests};
 use crate::keys::Keys;
@@ -480,22 +485,31 @@ fn must_be_refused(token: &str) {
 /// The check of tokens, with any bytes as the token, or as its header or payload under a good signature.
 pub fn token(data: &[u8]) {
     let Some((&how, text)) = data.split_first() else { return };
-    let parts: Vec<&str> = good().token.split('.').collect();
+    must_be_refused(&with_a_part_replaced(&good().token, how, text));
+}
+
+/// These bytes as a token, or as one part of a good one.
+fn with_a_part_replaced(good: &str, how: u8, bytes: &[u8]) -> String {
+    let parts: Vec<&str> = good.split('.').collect();
     let (header, payload, signature) = (parts[0], parts[1], parts[2]);
-    let encoded = URL_SAFE_NO_PAD.encode(text);
-    must_be_refused(&match how % 4 {
-        0 => String::from_utf8_lossy(text).into_owned(),
+    let encoded = URL_SAFE_NO_PAD.encode(bytes);
+    match how % 4 {
+        0 => String::from_utf8_lossy(bytes).into_owned(),
         1 => format!("{encoded}.{payload}.{signature}"),
         2 => format!("{header}.{encoded}.{signature}"),
         _ => format!("{header}.{payload}.{encoded}"),
-    });
+    }
 }
 
 /// The check of tokens, with a good token that is changed step by step: it is good only while it is the same.
 pub fn changed_token(data: &[u8]) {
-    let good = &good().token;
-    let mut token = good.clone().into_bytes();
-    for step in data.chunks_exact(4) {
+    must_be_refused(&changed(&good().token, data));
+}
+
+/// A token after some changes, each told by four bytes.
+fn changed(good: &str, changes: &[u8]) -> String {
+    let mut token = good.to_owned().into_bytes();
+    for step in changes.chunks_exact(4) {
         let at = usize::from(u16::from_le_bytes([step[0], step[1]]));
         let at = if token.is_empty() { 0 } else { at % token.len() };
         match step[2] % 8 {
@@ -511,7 +525,7 @@ pub fn changed_token(data: &[u8]) {
         }
         token.truncate(20_000);
     }
-    must_be_refused(&String::from_utf8_lossy(&token));
+    String::from_utf8_lossy(&token).into_owned()
 }
 
 /// Changes a member of the header or the payload as an attacker would, under the signature that there is.
@@ -538,6 +552,90 @@ fn change_a_member(token: &mut Vec<u8>, how: u8) {
     members.insert(name.to_owned(), values[usize::from(how) % values.len()].clone());
     *part = URL_SAFE_NO_PAD.encode(Value::Object(members).to_string());
     *token = parts.join(".").into_bytes();
+}
+
+/// An application that proves itself without a secret, what it sends, and when that is good.
+struct Applicant {
+    identity: Identity,
+    registered: Vec<Credential>,
+    flow: Flow,
+    assertion: String,
+    now: OffsetDateTime,
+}
+
+/// One applicant with a certificate, and one with a token of an issuer that it trusts.
+fn applicants() -> &'static (Tenant, [Applicant; 2]) {
+    static APPLICANTS: OnceLock<(Tenant, [Applicant; 2])> = OnceLock::new();
+    APPLICANTS.get_or_init(|| {
+        // Programs get their credentials as files. These are read at once.
+        let folder = std::env::temp_dir().join(format!("emulator-assertions-{}", std::process::id()));
+        let folders = Folders { state: None, run: folder.clone() };
+        let credentials = Credentials::new(&folders, 0);
+        let tenant = Tenant::new(Directory::fixed(), Keys::of_this_process().expect("keys"), credentials);
+        let directory = tenant.directory();
+        let now = OffsetDateTime::now_utc();
+        let applicant = |name: &str, flow, assertion: &dyn Fn(&Identity, &Credential) -> String| {
+            let client_id = directory.identity(name).expect("the identity").client_id;
+            let (identity, registered) = directory.service_principal(client_id).expect("an application");
+            let assertion = assertion(identity, &registered[0]);
+            Applicant { identity: identity.clone(), registered: registered.to_vec(), flow, assertion, now }
+        };
+        let with_certificate = applicant("certificate", Flow::ClientCertificate, &|identity, registered| {
+            let Credential::Certificate(source) = registered else { panic!("it has a certificate") };
+            let certificate = tenant.credentials.certificates.get(&identity.name, source).expect("the certificate");
+            let pem = std::fs::read(certificate.pem.as_ref().expect("its file")).expect("its key");
+            let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::PS256);
+            header.kid = Some(certificate.thumbprint());
+            let claims = json!({
+                "aud": format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", directory.tenant_id),
+                "iss": identity.client_id.to_string(),
+                "sub": identity.client_id.to_string(),
+                "nbf": now.unix_timestamp(),
+                "exp": now.unix_timestamp() + 600,
+                "jti": "fuzz",
+            });
+            let key = jsonwebtoken::EncodingKey::from_rsa_pem(&pem).expect("its key");
+            jsonwebtoken::encode(&header, &claims, &key).expect("an assertion")
+        });
+        let federated = applicant("workload", Flow::FederatedCredential, &|identity, registered| {
+            let Credential::Federated(federated) = registered else { panic!("it trusts an issuer") };
+            let file = tenant.credentials.issuer.token_file(&identity.name, federated).expect("a token");
+            std::fs::read_to_string(file.expect("the emulator is its issuer")).expect("a token")
+        });
+        let _ = std::fs::remove_dir_all(&folder);
+        (tenant, [with_certificate, federated])
+    })
+}
+
+/// The check of what an application sends in place of a secret: any bytes, a part replaced, or changes step by step. It is good
+/// only while it is the same, and only for the application that it was made for.
+pub fn assertion(data: &[u8]) {
+    let Some((&how, rest)) = data.split_first() else { return };
+    let (tenant, applicants) = applicants();
+    let made_for = &applicants[usize::from(how & 1)];
+    let sent = match how & 2 {
+        0 => changed(&made_for.assertion, rest),
+        _ => with_a_part_replaced(&made_for.assertion, how >> 2, rest),
+    };
+    let hosts = Hosts { port: 0 };
+    for applicant in applicants {
+        let check = Check {
+            tenant_id: tenant.directory().tenant_id,
+            hosts: &hosts,
+            credentials: &tenant.credentials,
+            application: &applicant.identity,
+            registered: &applicant.registered,
+            now: applicant.now,
+        };
+        let is_good = sent.trim_ascii() == applicant.assertion;
+        match check.check(&sent) {
+            Ok(flow) => assert!(is_good && flow == applicant.flow, "{} accepts {sent}", applicant.identity.name),
+            Err(refused) => {
+                assert!(!is_good, "{} refuses its own: {}", applicant.identity.name, refused.why);
+                assert!(refused.why.len() < 2000, "{}", refused.why);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -695,6 +793,20 @@ mod tests {
             let case: Vec<u8> = (0..1 + dice.roll(16)).map(|_| dice.roll(256) as u8).collect();
             token(&case);
             changed_token(&case);
+        }
+    }
+
+    #[test]
+    fn an_assertion_is_good_only_unchanged_and_for_its_own_application() {
+        for seed in seeds("assertion") {
+            assertion(&seed);
+        }
+        assertion(b"\0");
+        assertion(b"\x01");
+        let mut dice = Dice(0x5eed_0004);
+        for _ in 0..2000 {
+            let case: Vec<u8> = (0..1 + dice.roll(16)).map(|_| dice.roll(256) as u8).collect();
+            assertion(&case);
         }
     }
 }
