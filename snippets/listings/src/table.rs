@@ -215,6 +215,9 @@ pub struct Listing {
     /// The client knows Entra ID's host by heart: the emulator's proxy answers for it.
     #[serde(default)]
     pub proxy: bool,
+    /// The client takes its certificate as PKCS#12 only, not as PEM.
+    #[serde(default)]
+    pub pfx: bool,
     #[serde(default)]
     expect: ExpectChange,
     /// The stack's folder, for `files`.

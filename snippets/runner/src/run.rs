@@ -43,6 +43,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) is_server: bool,
     /// Its client knows Entra ID's host by heart, and comes to the emulator through a proxy.
     pub(crate) proxy: bool,
+    /// Its client takes a certificate as PKCS#12 only.
+    pub(crate) pfx: bool,
 }
 
 /// When a program has shown enough.
@@ -175,6 +177,9 @@ pub(crate) fn environment(emulator: &Emulator, situation: &Situation) -> Result<
 /// What the emulator sets for the identity, changed as the situation says.
 pub(crate) fn hosting(emulator: &Emulator, situation: &Situation) -> Result<Vec<(String, String)>> {
     let mut identity = emulator.environment(situation.identity)?;
+    if situation.pfx {
+        identity = identity.with_pfx()?;
+    }
     if situation.proxy {
         identity = identity.through_proxy();
     }

@@ -327,6 +327,7 @@ impl Verifier {
             }),
             is_server: false,
             proxy: mistake.proxy || listing.is_some_and(|listing| listing.proxy),
+            pfx: listing.is_some_and(|listing| listing.pfx),
             stop: match &mistake.stop_after {
                 Some(condition) => Stop::After(condition, SHOWN_WITHIN),
                 None => Stop::Never,
@@ -473,6 +474,7 @@ pub(crate) fn situation<'a>(scenario: &'a Scenario, listing: &'a Listing) -> Sit
         policy: scenario.policies.first().copied(),
         is_server: scenario.kind == Kind::Server,
         proxy: listing.proxy,
+        pfx: listing.pfx,
         stop: match &scenario.stop_after {
             Some(condition) => Stop::After(condition, SHOWN_WITHIN),
             None => Stop::Never,
