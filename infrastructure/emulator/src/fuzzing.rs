@@ -1,6 +1,6 @@
 //! What must hold for any bytes at all, as functions that panic where it does not: of the scanners of both directions, and of the
-//! checks of tokens and of assertions. The fuzz targets in `fuzz/` call them with bytes that libFuzzer finds, the tests below with some that a
-//! generator makes, so that an ordinary test run covers the same.
+//! checks of tokens and of assertions. The fuzz targets in `fuzz/` call them with bytes that libFuzzer finds, the tests below with
+//! some that a generator makes, so that an ordinary test run covers the same.
 //!
 //! To add one: a function here, a target of three lines in `fuzz/fuzz_targets/`, its `[[bin]]` in `fuzz/Cargo.toml`, a seed in
 //! `fuzz/seeds/`; `.ci/fuzz` runs what it finds.

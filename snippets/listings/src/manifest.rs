@@ -108,7 +108,10 @@ pub(crate) fn instruction(stack: &Stack, names: &[String]) -> Result<Option<Inst
         Manifest::GoMod => Instruction {
             caption: "Add with go get",
             language: "sh",
-            text: format!("go get {}", lines.join(" \\\n  ").replace(" v", "@v")),
+            text: format!(
+                "go get {}",
+                lines.iter().map(|line| line.replace(' ', "@")).collect::<Vec<_>>().join(" \\\n  ")
+            ),
         },
     }))
 }

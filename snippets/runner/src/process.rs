@@ -41,6 +41,11 @@ pub(crate) fn ends_with_us(command: &mut Command) -> &mut Command {
     command
 }
 
+/// Runs a tool to its end. What it prints goes to standard error: standard output belongs to the test's own lines.
+pub(crate) fn status(command: &mut Command) -> io::Result<ExitStatus> {
+    ends_with_us(command).stdin(Stdio::null()).stdout(io::stderr()).status()
+}
+
 impl Running {
     /// Starts a program without standard input and collects what it prints.
     pub(crate) fn start(command: &mut Command) -> io::Result<Running> {

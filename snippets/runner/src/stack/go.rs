@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, anyhow, bail};
 use listings::{Listing, Stack};
 
-use super::{NotReady, Program, Ready, Toolchain};
+use super::{NotReady, Program, Ready, Toolchain, folder_with, new_enough, read};
 use crate::process;
 
 pub(crate) struct Go;
@@ -24,7 +24,7 @@ impl Toolchain for Go {
         download(&stack.directory)?;
         let target = match target {
             Some(target) => target.to_path_buf(),
-            None => book_root(&stack.directory)?.join("target"),
+            None => folder_with("book.toml", &stack.directory)?.join("target"),
         };
         let built = target.join("go");
         let programs = build(&stack.directory, &built)?;
@@ -190,10 +190,8 @@ fn version(directory: &Path, oldest: &str) -> Result<String, NotReady> {
     }
     let printed = String::from_utf8_lossy(&output.stdout);
     let version = printed.trim().trim_start_matches("go").to_string();
-    match at_least(&version, oldest) {
-        true => Ok(version),
-        false => Err(missing(format!("go is version {version}, and the listings need {oldest} or later"))),
-    }
+    new_enough(&"go", &version, oldest, INSTALL)?;
+    Ok(version)
 }
 
 /// A `go` command in a module, in the background.
@@ -205,9 +203,7 @@ fn go(directory: &Path) -> Command {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    // Standard output belongs to the test's own lines.
-    command.stdout(std::io::stderr());
-    let status = process::ends_with_us(command).status().context("cannot start go")?;
+    let status = process::status(command).context("cannot start go")?;
     let what = command.get_args().next().unwrap_or_default().to_string_lossy().into_owned();
     anyhow::ensure!(status.success(), "`go {what}` {}, its messages are above", process::describe(status));
     Ok(())
@@ -218,38 +214,9 @@ fn language_version(module: &str) -> &str {
     module.lines().find_map(|line| line.strip_prefix("go ")).map_or("", str::trim)
 }
 
-fn at_least(version: &str, oldest: &str) -> bool {
-    let parts = |version: &str| -> Vec<u32> {
-        let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse();
-        version.split('.').map_while(|part| digits(part).ok()).collect()
-    };
-    parts(version) >= parts(oldest)
-}
-
-fn book_root(stack: &Path) -> Result<&Path> {
-    stack
-        .ancestors()
-        .find(|folder| folder.join("book.toml").is_file())
-        .with_context(|| format!("there is no book.toml above {}", stack.display()))
-}
-
-fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_compared_as_numbers() {
-        assert!(at_least("1.26.8", "1.26.0"));
-        assert!(at_least("1.100.0", "1.26.0"));
-        assert!(at_least("1.27rc1", "1.26.0"));
-        assert!(!at_least("1.26rc2", "1.26.0"));
-        assert!(!at_least("1.9.7", "1.26.0"));
-        assert!(!at_least("", "1.26.0"));
-    }
 
     #[test]
     fn the_oldest_go_is_what_the_module_names() {

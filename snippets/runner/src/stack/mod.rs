@@ -7,12 +7,17 @@ mod python;
 mod rust;
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use listings::{Listing, Stack};
+
+use crate::process;
 
 /// A language's tools on this machine.
 pub(crate) trait Toolchain: Sync {
@@ -91,4 +96,77 @@ pub(crate) fn toolchain(stack: &Stack) -> Result<&'static dyn Toolchain> {
             stack.id
         ),
     })
+}
+
+/// The first program of that name on the PATH, and the version that it prints, if that is `oldest` or later.
+fn interpreter(name: &str, asked: &[&str], oldest: &str, install: &'static str) -> Result<(PathBuf, String), NotReady> {
+    let missing = |what: String| NotReady::Missing { what, install: install.to_string() };
+    let path = env::var_os("PATH").unwrap_or_default();
+    let program = env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+        .ok_or_else(|| missing(format!("there is no {name} on the PATH")))?;
+    let version = match process::output(Command::new(&program).args(asked), Duration::from_secs(60)) {
+        Ok((status, printed)) if status.success() => printed.stdout.trim().trim_start_matches('v').to_string(),
+        _ => return Err(missing(format!("{} does not run", program.display()))),
+    };
+    new_enough(&program.display(), &version, oldest, install)?;
+    Ok((program, version))
+}
+
+fn new_enough(program: &dyn fmt::Display, version: &str, oldest: &str, install: &str) -> Result<(), NotReady> {
+    match at_least(version, oldest) {
+        true => Ok(()),
+        false => Err(NotReady::Missing {
+            what: format!("{program} is version {version}, and the listings need {oldest} or later"),
+            install: install.to_string(),
+        }),
+    }
+}
+
+fn at_least(version: &str, oldest: &str) -> bool {
+    let parts = |version: &str| -> Vec<u32> {
+        let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse();
+        version.split('.').map_while(|part| digits(part).ok()).collect()
+    };
+    parts(version) >= parts(oldest)
+}
+
+/// The nearest folder, this one or one above it, that has such a file.
+fn folder_with(file: &str, from: &Path) -> Result<PathBuf> {
+    from.ancestors()
+        .find(|folder| folder.join(file).is_file())
+        .map(Path::to_path_buf)
+        .with_context(|| format!("there is no {file} in or above {}", from.display()))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(at_least("3.11.0", python::OLDEST));
+        assert!(at_least("4.0.0", python::OLDEST));
+        assert!(at_least("3.14.0rc1", python::OLDEST));
+        assert!(!at_least("3.9.18", python::OLDEST));
+        assert!(!at_least("", python::OLDEST));
+
+        assert!(at_least("24.5.0", nodejs::OLDEST));
+        assert!(at_least("26.0.0-nightly", nodejs::OLDEST));
+        assert!(!at_least("24.4.1", nodejs::OLDEST));
+        assert!(!at_least("9.11.2", nodejs::OLDEST));
+        assert!(!at_least("", nodejs::OLDEST));
+
+        assert!(at_least("1.26.8", "1.26.0"));
+        assert!(at_least("1.100.0", "1.26.0"));
+        assert!(at_least("1.27rc1", "1.26.0"));
+        assert!(!at_least("1.26rc2", "1.26.0"));
+        assert!(!at_least("1.9.7", "1.26.0"));
+        assert!(!at_least("", "1.26.0"));
+    }
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use listings::{Listing, Stack};
@@ -18,7 +17,7 @@ pub(crate) struct NodeJs;
 
 /// The first release of an LTS line whose `fetch`, `http` and `https` all take a proxy from the environment, which is how a
 /// client that has Microsoft's hosts built in comes to the emulator. @azure/identity needs 22.
-const OLDEST: (u32, u32) = (24, 5);
+pub(super) const OLDEST: &str = "24.5";
 const LOCK: &str = "package-lock.json";
 const INSTALL: &str = "Node.js 24 or newer from https://nodejs.org, `brew install node` on macOS";
 
@@ -27,7 +26,7 @@ const QUIETLY: &[&str] = &["--no-audit", "--no-fund", "--no-update-notifier", "-
 
 impl Toolchain for NodeJs {
     fn prepare(&self, stack: &Stack, target: Option<&Path>) -> Result<Box<dyn Ready>, NotReady> {
-        let (node, version) = interpreter()?;
+        let (node, version) = super::interpreter("node", &["--version"], OLDEST, INSTALL)?;
         let folder = stack.directory.clone();
         let lock = Lock::read(&folder.join(LOCK))?;
         if !lock.is_installed_in(&folder) {
@@ -118,7 +117,7 @@ struct Package {
 
 impl Lock {
     fn read(path: &Path) -> Result<Lock> {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = super::read(path)?;
         serde_json::from_str(&text).with_context(|| format!("{} is not a lock file of npm 7 or newer", path.display()))
     }
 
@@ -149,10 +148,8 @@ fn npm(node: &Path, folder: &Path, arguments: &[&str]) -> Result<(), NotReady> {
     let own = node.parent().map(Path::to_path_buf);
     let path = env::join_paths(own.into_iter().chain(env::split_paths(&path))).context("the PATH is not usable")?;
     let mut command = Command::new("npm");
-    command.args(arguments).args(QUIETLY).current_dir(folder).env("PATH", path).stdin(Stdio::null());
-    // Standard output belongs to the test's own lines.
-    command.stdout(std::io::stderr());
-    let status = process::ends_with_us(&mut command).status().map_err(|error| NotReady::Missing {
+    command.args(arguments).args(QUIETLY).current_dir(folder).env("PATH", path);
+    let status = process::status(&mut command).map_err(|error| NotReady::Missing {
         what: format!("npm does not start: {error}"),
         install: format!("{INSTALL}, both with npm, or `apt-get install npm`"),
     })?;
@@ -162,36 +159,6 @@ fn npm(node: &Path, folder: &Path, arguments: &[&str]) -> Result<(), NotReady> {
             what: format!("npm {}, its messages are above", process::describe(status)),
             install: "npm needs a package registry once, over the network or as its own settings name it".to_string(),
         }),
-    }
-}
-
-fn interpreter() -> Result<(PathBuf, String), NotReady> {
-    let missing = |what: String| NotReady::Missing { what, install: INSTALL.to_string() };
-    let path = env::var_os("PATH").unwrap_or_default();
-    let node = env::split_paths(&path)
-        .map(|folder| folder.join("node"))
-        .find(|file| file.is_file())
-        .ok_or_else(|| missing("there is no node on the PATH".to_string()))?;
-    let version = match process::output(Command::new(&node).arg("--version"), Duration::from_secs(60)) {
-        Ok((status, printed)) if status.success() => printed.stdout.trim().trim_start_matches('v').to_string(),
-        _ => return Err(missing(format!("{} does not run", node.display()))),
-    };
-    match at_least(&version, OLDEST) {
-        true => Ok((node, version)),
-        false => Err(missing(format!(
-            "{} is version {version}, and the listings need {}.{} or later",
-            node.display(),
-            OLDEST.0,
-            OLDEST.1
-        ))),
-    }
-}
-
-fn at_least(version: &str, oldest: (u32, u32)) -> bool {
-    let mut parts = version.split('.').map_while(|part| part.parse().ok());
-    match (parts.next(), parts.next()) {
-        (Some(major), Some(minor)) => (major, minor) >= oldest,
-        _ => false,
     }
 }
 
@@ -223,15 +190,6 @@ mod tests {
         );
         fs::write(folder.path().join("node_modules/.package-lock.json"), there).unwrap();
         folder
-    }
-
-    #[test]
-    fn versions_are_compared_as_numbers() {
-        assert!(at_least("24.5.0", OLDEST));
-        assert!(at_least("26.0.0-nightly", OLDEST));
-        assert!(!at_least("24.4.1", OLDEST));
-        assert!(!at_least("9.11.2", OLDEST));
-        assert!(!at_least("", OLDEST));
     }
 
     #[test]

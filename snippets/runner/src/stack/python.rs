@@ -1,11 +1,9 @@
 //! Python: a virtual environment beside the listings, installed from the lock file and kept until that changes.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use listings::{Listing, Stack};
@@ -16,15 +14,16 @@ use crate::process;
 
 pub(crate) struct Python;
 
-const OLDEST: (u32, u32) = (3, 11);
+pub(super) const OLDEST: &str = "3.11";
 const LOCK: &str = "requirements.lock";
 const INSTALL: &str = "`apt-get install python3-venv` on Debian and Ubuntu, `brew install python` on macOS";
 
 impl Toolchain for Python {
     fn prepare(&self, stack: &Stack, target: Option<&Path>) -> Result<Box<dyn Ready>, NotReady> {
-        let (interpreter, version) = interpreter()?;
+        let asked = ["-c", "import platform; print(platform.python_version())"];
+        let (interpreter, version) = super::interpreter("python3", &asked, OLDEST, INSTALL)?;
         let lock = stack.directory.join(LOCK);
-        let requirements = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+        let requirements = super::read(&lock)?;
         let environment = stack.directory.join(".venv");
         install(
             &interpreter,
@@ -133,11 +132,8 @@ fn install(
     let mut pip = Command::new(environment.join("bin/python"));
     pip.args(["-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"])
         .arg("--only-binary=:all:")
-        .args(arguments)
-        .stdin(Stdio::null())
-        // Standard output belongs to the test's own lines.
-        .stdout(std::io::stderr());
-    let status = process::ends_with_us(&mut pip).status().context("cannot start pip")?;
+        .args(arguments);
+    let status = process::status(&mut pip).context("cannot start pip")?;
     if !status.success() {
         return Err(NotReady::Missing {
             what: format!("pip {}, its messages are above", process::describe(status)),
@@ -159,40 +155,6 @@ fn fingerprint(inputs: &[&str], environment: &Path) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn interpreter() -> Result<(PathBuf, String), NotReady> {
-    let missing = |what: String| NotReady::Missing { what, install: INSTALL.to_string() };
-    let path = env::var_os("PATH").unwrap_or_default();
-    let python = env::split_paths(&path)
-        .map(|folder| folder.join("python3"))
-        .find(|file| file.is_file())
-        .ok_or_else(|| missing("there is no python3 on the PATH".to_string()))?;
-    let output = process::output(
-        Command::new(&python).args(["-c", "import platform; print(platform.python_version())"]),
-        Duration::from_secs(60),
-    );
-    let version = match output {
-        Ok((status, printed)) if status.success() => printed.stdout.trim().to_string(),
-        _ => return Err(missing(format!("{} does not run", python.display()))),
-    };
-    match at_least(&version, OLDEST) {
-        true => Ok((python, version)),
-        false => Err(missing(format!(
-            "{} is version {version}, and the listings need {}.{} or later",
-            python.display(),
-            OLDEST.0,
-            OLDEST.1
-        ))),
-    }
-}
-
-fn at_least(version: &str, oldest: (u32, u32)) -> bool {
-    let mut parts = version.split('.').map_while(|part| part.parse().ok());
-    match (parts.next(), parts.next()) {
-        (Some(major), Some(minor)) => (major, minor) >= oldest,
-        _ => false,
-    }
-}
-
 /// The version in a line such as `redis-entraid==1.2.2 \`. Names are equal whatever their dashes and capitals.
 fn locked_version(requirements: &str, name: &str) -> Option<String> {
     let normal = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-");
@@ -206,15 +168,6 @@ fn locked_version(requirements: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_compared_as_numbers() {
-        assert!(at_least("3.11.0", OLDEST));
-        assert!(at_least("4.0.0", OLDEST));
-        assert!(at_least("3.14.0rc1", OLDEST));
-        assert!(!at_least("3.9.18", OLDEST));
-        assert!(!at_least("", OLDEST));
-    }
 
     #[test]
     fn a_locked_version_is_found_by_any_spelling_of_the_name() {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use listings::{Listing, Stack};
 use serde::Deserialize;
 
-use super::{NotReady, Program, Ready, Toolchain};
+use super::{NotReady, Program, Ready, Toolchain, folder_with, read};
 use crate::process;
 
 pub(crate) struct Cargo;
@@ -21,7 +21,7 @@ const INSTALL: &str = "https://rustup.rs";
 
 impl Toolchain for Cargo {
     fn prepare(&self, stack: &Stack, target: Option<&Path>) -> Result<Box<dyn Ready>, NotReady> {
-        let workspace = workspace(&stack.directory)?;
+        let workspace = folder_with("Cargo.lock", &stack.directory)?;
         let rustc = version()?;
         // The same selection of packages and features as `cargo test`: anything narrower has other features, and
         // would compile the dependencies a second time.
@@ -82,9 +82,7 @@ impl Ready for Built {
     }
 
     fn versions(&self, dependencies: &[String]) -> Result<BTreeMap<String, String>> {
-        let path = self.workspace.join("Cargo.lock");
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        locked_versions(&text, &package_name(&self.folder)?, dependencies)
+        locked_versions(&read(&self.workspace.join("Cargo.lock"))?, &package_name(&self.folder)?, dependencies)
     }
 
     fn alone(&self, listing: &Listing, lines: &[String]) -> Result<Program> {
@@ -103,7 +101,6 @@ impl Ready for Built {
              [profile.dev]\ndebug = 0\n",
             lines.join("\n")
         );
-        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
         let source = read(&self.folder.join(shown))?;
         // The versions that the book was tested with, and nothing to fetch.
         let lock = read(&self.workspace.join("Cargo.lock"))?;
@@ -209,15 +206,6 @@ fn not_started(error: &std::io::Error) -> anyhow::Error {
     anyhow!("cannot start cargo: {error}; to install it: {INSTALL}")
 }
 
-/// The nearest folder above that has a lock file.
-fn workspace(folder: &Path) -> Result<PathBuf> {
-    folder
-        .ancestors()
-        .find(|folder| folder.join("Cargo.lock").is_file())
-        .map(Path::to_path_buf)
-        .with_context(|| format!("there is no Cargo.lock in or above {}", folder.display()))
-}
-
 fn package_name(folder: &Path) -> Result<String> {
     #[derive(Deserialize)]
     struct Manifest {
@@ -228,8 +216,8 @@ fn package_name(folder: &Path) -> Result<String> {
         name: String,
     }
     let path = folder.join("Cargo.toml");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let manifest: Manifest = toml::from_str(&text).with_context(|| format!("{} has no package", path.display()))?;
+    let manifest: Manifest =
+        toml::from_str(&read(&path)?).with_context(|| format!("{} has no package", path.display()))?;
     Ok(manifest.package.name)
 }
 
