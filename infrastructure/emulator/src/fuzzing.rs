@@ -219,6 +219,31 @@ fn read_all(mut bytes: &[u8], mut signed_in: bool, accepted: bool) -> (Vec<Argum
     }
 }
 
+/// Whether this is the beginning of a sign-in, and says that an argument will be longer than those that are held back, or that all
+/// of them together will.
+fn will_be_long(bytes: &[u8]) -> bool {
+    let announced = |at: usize| -> Option<(i64, usize)> {
+        let (length, header) = line(bytes.get(at..)?).ok()?;
+        Some((number(length)?, at + header))
+    };
+    let Some((count, mut at)) = announced(0) else { return false };
+    let mut together = 0;
+    for n in 0..count {
+        let Some((length, start)) = announced(at) else { return false };
+        let length = usize::try_from(length).unwrap_or(0);
+        together += length + size_of::<Vec<u8>>();
+        if n > 0 && (length > 16_384 || together > 64 * 1024 - 32) {
+            return true;
+        }
+        let argument = bytes.get(start..start + length);
+        if n == 0 && !argument.is_some_and(|name| is_credentials(&[name.to_vec()])) {
+            return false;
+        }
+        at = start + length + 2;
+    }
+    false
+}
+
 /// An argument as the front tells of it: a long one is left out.
 fn short(arguments: &[Vec<u8>], at: usize) -> Vec<u8> {
     arguments.get(at).filter(|text| text.len() <= 64).cloned().unwrap_or_default()
@@ -316,10 +341,10 @@ pub fn requests(data: &[u8]) {
         assert_eq!(engine_end, Read::Refused, "the engine goes on where the front has given up");
         // The front gives up earlier only for what it will not hold back.
         assert!(
-            direct_end == Read::Refused || direct.get(engine.len()).is_some_and(|next| is_credentials(next)) || {
-                let size: usize = stream.len() - passed.seen.len();
-                direct.len() == engine.len() && size > 16_384
-            }
+            direct_end == Read::Refused
+                || direct.get(engine.len()).is_some_and(|next| is_credentials(next))
+                || (direct.len() == engine.len() && will_be_long(&stream[passed.seen.len()..])),
+            "the front gives up where the engine goes on"
         );
     } else {
         assert_eq!(direct.len(), engine.len(), "commands are kept back");
