@@ -1,6 +1,8 @@
 //! The cache resource behind the Redis ports: its clustering policy, who may use it, and the engines that hold its data.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::assignment::{Assignment, AssignmentName, access_rules};
 use crate::directory::ObjectId;
 use crate::engine::{Engine, EngineInfo, Shards};
+use crate::keys::write_private;
 use crate::{Error, azure, token};
 
 /// How the cache is clustered. Named as in Azure's `clusteringPolicy`.
@@ -62,7 +65,28 @@ pub struct AccessKeys {
 }
 
 impl AccessKeys {
-    fn random() -> Self {
+    /// Those that a state folder keeps; made and written there if there are none yet.
+    pub(crate) fn kept_in(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("access-keys");
+        let error = |why: String| Error::State { path: path.clone(), why };
+        match fs::read_to_string(&path) {
+            Ok(text) => match text.lines().collect::<Vec<_>>()[..] {
+                [primary, secondary] if !primary.is_empty() && !secondary.is_empty() => {
+                    Ok(AccessKeys { primary: primary.to_owned(), secondary: secondary.to_owned() })
+                }
+                _ => Err(error("it has other than two lines, the access keys; delete it to get new ones".to_owned())),
+            },
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let keys = Self::random();
+                let text = format!("{}\n{}\n", keys.primary, keys.secondary);
+                write_private(&path, &text).map_err(|e| error(e.to_string()))?;
+                Ok(keys)
+            }
+            Err(e) => Err(error(e.to_string())),
+        }
+    }
+
+    pub(crate) fn random() -> Self {
         let key = || {
             use base64::Engine as _;
             let bytes = token::random_bytes(33);
@@ -76,6 +100,8 @@ impl AccessKeys {
 pub(crate) struct Cache {
     pub(crate) policy: ClusteringPolicy,
     pub(crate) info: EngineInfo,
+    /// They stay the same when they are switched off and on.
+    keys: AccessKeys,
     /// Where engines have their folders.
     folder: PathBuf,
     users: Mutex<Users>,
@@ -95,7 +121,8 @@ struct Users {
     assignments: Vec<Assignment>,
     /// The passwords that the engines know the users by. They never leave the machine and change with every start.
     passwords: BTreeMap<ObjectId, String>,
-    access_keys: Option<(AccessKeys, String)>,
+    /// The password that the engines know the holder of an access key by, while access keys work.
+    key_password: Option<String>,
 }
 
 impl Node {
@@ -114,6 +141,7 @@ impl Cache {
     pub(crate) fn start(
         policy: ClusteringPolicy,
         info: EngineInfo,
+        keys: AccessKeys,
         folder: &Path,
         ports: &[u16],
     ) -> Result<Self, Error> {
@@ -127,8 +155,9 @@ impl Cache {
         Ok(Cache {
             policy,
             info,
+            keys,
             folder: folder.to_owned(),
-            users: Mutex::new(Users { assignments: Vec::new(), passwords: BTreeMap::new(), access_keys: None }),
+            users: Mutex::new(Users { assignments: Vec::new(), passwords: BTreeMap::new(), key_password: None }),
             nodes: RwLock::new(engines.into_iter().enumerate().map(node).collect()),
             shards: Mutex::new(shards),
         })
@@ -228,37 +257,36 @@ impl Cache {
 
     /// The access keys, if they are switched on.
     pub(crate) fn access_keys(&self) -> Option<AccessKeys> {
-        self.users().access_keys.as_ref().map(|(keys, _)| keys.clone())
+        self.users().key_password.as_ref().map(|_| self.keys.clone())
     }
 
     /// The password that the engines know the holder of an access key by, if `key` is one.
     pub(crate) fn password_for_key(&self, key: &[u8]) -> Option<String> {
         use aws_lc_rs::constant_time::verify_slices_are_equal;
         let users = self.users();
-        let (keys, password) = users.access_keys.as_ref()?;
-        let is_one = [&keys.primary, &keys.secondary]
+        let password = users.key_password.as_ref()?;
+        let is_one = [&self.keys.primary, &self.keys.secondary]
             .iter()
             .fold(false, |found, one| verify_slices_are_equal(one.as_bytes(), key).is_ok() | found);
         is_one.then(|| password.clone())
     }
 
-    /// Switches access keys on, with new keys unless they are on.
+    /// Switches access keys on.
     pub(crate) fn switch_access_keys_on(&self) -> Result<AccessKeys, Error> {
         let mut users = self.users();
-        if let Some((keys, _)) = &users.access_keys {
-            return Ok(keys.clone());
+        if users.key_password.is_none() {
+            let password = token::random_text(32);
+            for engine in self.engines() {
+                engine.set_user(azure::ACCESS_KEY_USER, &password, azure::DEFAULT_ACCESS_STRING)?;
+            }
+            users.key_password = Some(password);
         }
-        let (keys, password) = (AccessKeys::random(), token::random_text(32));
-        for engine in self.engines() {
-            engine.set_user(azure::ACCESS_KEY_USER, &password, azure::DEFAULT_ACCESS_STRING)?;
-        }
-        users.access_keys = Some((keys.clone(), password));
-        Ok(keys)
+        Ok(self.keys.clone())
     }
 
     /// Switches access keys off. Connections are another's business. False if they were off.
     pub(crate) fn switch_access_keys_off(&self) -> Result<bool, Error> {
-        let was_on = self.users().access_keys.take().is_some();
+        let was_on = self.users().key_password.take().is_some();
         if was_on {
             self.engines().iter().try_for_each(|engine| engine.delete_user(azure::ACCESS_KEY_USER))?;
         }
@@ -321,8 +349,8 @@ impl Cache {
             }
             None => {
                 let folder = self.folder.join(token::random_guid().simple().to_string().split_at(8).0);
-                std::fs::create_dir_all(&folder)
-                    .and_then(|()| std::fs::copy(&snapshot, folder.join(snapshot.file_name().unwrap_or_default())))
+                fs::create_dir_all(&folder)
+                    .and_then(|()| fs::copy(&snapshot, folder.join(snapshot.file_name().unwrap_or_default())))
                     .map_err(|e| Error::State { path: folder.clone(), why: e.to_string() })?;
                 Engine::start(&self.info, &folder, self.policy, None)?
             }
@@ -340,7 +368,7 @@ impl Cache {
                 engine.set_user(&assignment.object_id.to_string(), password, &assignment.access_string)?;
             }
         }
-        if let Some((_, password)) = &users.access_keys {
+        if let Some(password) = &users.key_password {
             engine.set_user(azure::ACCESS_KEY_USER, password, azure::DEFAULT_ACCESS_STRING)?;
         }
         Ok(())

@@ -18,6 +18,7 @@ use crate::directory::{
     CertificateSource, ClientId, Credential, DEFAULT_TENANT, DefaultIds, Directory, FederatedCredential, Identity,
     IdentityKind, ObjectId, default_resource_id,
 };
+use crate::environment::Environment;
 use crate::{Error, azure};
 
 /// What an emulator starts with.
@@ -299,8 +300,11 @@ impl WrittenAssignment {
     }
 }
 
-/// Names are names of files too.
+/// Names are names of files too, and one is the name of what is no identity.
 fn check_name(name: &str) -> Result<(), String> {
+    if name == Environment::ACCESS_KEY {
+        return Err(format!("'{name}' stands for a program that signs in with an access key; take another name"));
+    }
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
         return Err("its name may have letters, digits, '-', '_' and '.' only".to_owned());
     }
@@ -379,6 +383,7 @@ mod tests {
                 &format!("{user}[assignments.a]\nidentity = 'u'\n[assignments.b]\nidentity = 'u'"),
                 "due to duplicate entries",
             ),
+            ("[identities.access-key]\nkind = 'user'", "signs in with an access key; take another name"),
             (
                 "[identities.a]\nkind = 'system-assigned'\n[identities.b]\nkind = 'system-assigned'",
                 "one system-assigned identity at most",

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::api;
-use crate::cache::{Cache, ClusteringPolicy};
+use crate::cache::{AccessKeys, Cache, ClusteringPolicy};
 use crate::configuration::{Configuration, check_ids};
 use crate::control::{Control, Parts, Places};
 use crate::credentials::{Credentials, Folders, LOOKED_AT_EVERY};
@@ -206,7 +206,7 @@ impl Builder {
         self
     }
 
-    /// A folder that keeps CA, keys, certificates and the value of `IDENTITY_HEADER`, so that settings survive a restart. Without it all of
+    /// A folder that keeps CA, keys, access keys, certificates and the value of `IDENTITY_HEADER`, so that settings survive a restart. Without it all of
     /// them are made for this process and forgotten.
     pub fn state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.state_folder = Some(folder.into());
@@ -277,6 +277,10 @@ impl Builder {
             credentials.check(identity)?;
         }
         let engine = self.engine.clone().or_else(|| std::env::var_os("AMR_EMULATOR_ENGINE").map(PathBuf::from));
+        let access_keys = match &self.state_folder {
+            Some(state) => AccessKeys::kept_in(state)?,
+            None => AccessKeys::random(),
+        };
         // The keys take as long as the engine: both at once.
         let (cache, keys) = std::thread::scope(|scope| {
             let keys = scope.spawn(|| match &self.state_folder {
@@ -284,7 +288,7 @@ impl Builder {
                 None => Keys::of_this_process(),
             });
             let cache = engine::find(engine.as_deref())
-                .and_then(|info| Cache::start(policy, info, folder.path(), &shard_ports));
+                .and_then(|info| Cache::start(policy, info, access_keys, folder.path(), &shard_ports));
             (cache, keys.join().unwrap_or_else(|_| Err(Error::Keys("making the keys panicked".to_owned()))))
         });
         let (cache, keys) = (Arc::new(cache?), keys?);
@@ -421,7 +425,8 @@ impl Emulator {
     }
 
     /// The variables for a program that runs as this identity, in an App Service: `system`, `user`, `service-principal`,
-    /// `unassigned`, `certificate`, `workload`, `developer`, or one of a configuration.
+    /// `unassigned`, `certificate`, `workload`, `developer`, or one of a configuration. Or for a program that signs in with an access
+    /// key, and as nobody: [`Environment::ACCESS_KEY`].
     pub fn environment(&self, identity: &str) -> Result<Environment, Error> {
         self.environment_in(Hosting::AppService, identity)
     }

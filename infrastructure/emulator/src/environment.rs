@@ -90,6 +90,35 @@ const TRUST: &[&str] = &[
 const THIS_MACHINE: &str = "localhost,127.0.0.1,::1";
 
 impl Environment {
+    /// What stands in place of an identity's name for a program that signs in with an access key: it finds the primary key in
+    /// `REDIS_ACCESS_KEY`. Access keys must be on.
+    ///
+    /// ```
+    /// use azure_managed_redis_emulator::{Emulator, Environment};
+    ///
+    /// let emulator = Emulator::builder().access_keys(true).start()?;
+    /// let environment = emulator.environment(Environment::ACCESS_KEY)?;
+    /// let keys = emulator.control().access_keys().expect("they are on");
+    /// assert_eq!(environment.get("REDIS_ACCESS_KEY"), Some(keys.primary.as_str()));
+    /// # Ok::<(), azure_managed_redis_emulator::Error>(())
+    /// ```
+    pub const ACCESS_KEY: &str = "access-key";
+
+    /// For a program that signs in with that key, and as nobody.
+    pub(crate) fn with_access_key(key: &str, hosting: Hosting, addresses: &Addresses<'_>) -> Result<Self, Error> {
+        let mut environment = Self::of(Self::ACCESS_KEY, addresses);
+        environment.add_hosting(Self::ACCESS_KEY, false, hosting, addresses)?;
+        environment.add("REDIS_ACCESS_KEY", key.to_owned());
+        environment.add_trust(addresses);
+        Ok(environment)
+    }
+
+    /// The beginning of each: where the cache is.
+    fn of(name: &str, addresses: &Addresses<'_>) -> Self {
+        let variables = vec![("REDIS_HOST", "localhost".to_owned()), ("REDIS_PORT", addresses.redis.to_string())];
+        Environment { variables, identity: name.to_owned(), pfx: None, proxy: addresses.proxy }
+    }
+
     pub(crate) fn new(
         directory: &Directory,
         name: &str,
@@ -99,9 +128,9 @@ impl Environment {
         let identity = directory
             .identity(name)
             .ok_or_else(|| Error::UnknownIdentity { name: name.to_owned(), known: directory.names() })?;
-        let variables = vec![("REDIS_HOST", "localhost".to_owned()), ("REDIS_PORT", addresses.redis.to_string())];
-        let mut environment = Environment { variables, identity: name.to_owned(), pfx: None, proxy: addresses.proxy };
-        environment.add_hosting(identity, hosting, addresses)?;
+        let mut environment = Self::of(name, addresses);
+        let is_managed = matches!(identity.kind, IdentityKind::SystemAssigned | IdentityKind::UserAssigned { .. });
+        environment.add_hosting(name, is_managed, hosting, addresses)?;
         match &identity.kind {
             IdentityKind::SystemAssigned => {}
             IdentityKind::UserAssigned { .. } => environment.add("AZURE_CLIENT_ID", identity.client_id.to_string()),
@@ -120,18 +149,27 @@ impl Environment {
                 environment.add("AZURE_AUTHORITY_HOST", format!("https://localhost:{}", addresses.entra));
             }
         }
-        for name in TRUST {
-            environment.add(name, addresses.trust_bundle.display().to_string());
-        }
+        environment.add_trust(addresses);
         Ok(environment)
+    }
+
+    fn add_trust(&mut self, addresses: &Addresses<'_>) {
+        for name in TRUST {
+            self.add(name, addresses.trust_bundle.display().to_string());
+        }
     }
 
     /// How the program gets a managed identity's tokens. Whoever has none finds an endpoint that says so: without one client
     /// libraries turn to the address of Azure's virtual machines, which is no address of ours.
-    fn add_hosting(&mut self, identity: &Identity, hosting: Hosting, addresses: &Addresses<'_>) -> Result<(), Error> {
-        let is_managed = matches!(identity.kind, IdentityKind::SystemAssigned | IdentityKind::UserAssigned { .. });
+    fn add_hosting(
+        &mut self,
+        name: &str,
+        is_managed: bool,
+        hosting: Hosting,
+        addresses: &Addresses<'_>,
+    ) -> Result<(), Error> {
         if !is_managed && hosting != Hosting::AppService {
-            return Err(Error::NoManagedIdentity { name: identity.name.clone(), hosting });
+            return Err(Error::NoManagedIdentity { name: name.to_owned(), hosting });
         }
         let host = format!("http://127.0.0.1:{}", addresses.managed_identity);
         let key = addresses.identity_header.to_owned();
@@ -267,6 +305,8 @@ impl Environment {
             "AZURE_REGIONAL_AUTHORITY_NAME",
             "AZURE_ADDITIONALLY_ALLOWED_TENANTS",
             "AZURE_TOKEN_CREDENTIALS",
+            // What stands in place of all this.
+            "REDIS_ACCESS_KEY",
         ];
         HOSTING.iter().copied()
     }

@@ -147,6 +147,11 @@ pub enum Error {
         /// All names.
         known: String,
     },
+    /// There is no access key to sign in with.
+    #[error(
+        "access keys are off, as on a new cache of Azure, so no program can sign in with one. Switch them on: `--access-keys` at the start, or `amr-emulator control access-keys on`; in Rust, `Builder::access_keys` or `Control::switch_access_keys`"
+    )]
+    AccessKeysOff,
     /// A certificate can't be used.
     #[error("the certificate {} can't be used: {why}", .path.display())]
     Certificate {

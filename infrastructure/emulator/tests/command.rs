@@ -110,6 +110,20 @@ fn exec_gives_the_command_its_environment_and_passes_its_exit_code_on() {
 }
 
 #[test]
+fn exec_gives_an_access_key_that_works_and_nobody_s_identity() {
+    let emulator = Emulator::new();
+    let script = "echo [$AZURE_CLIENT_ID] ${#REDIS_ACCESS_KEY}; exec \"$0\" control access-keys show";
+    let us = env!("CARGO_BIN_EXE_amr-emulator");
+    let mut command = emulator.command(&["exec", "--quiet", "--as", "access-key", "--", "sh", "-c", script, us]);
+    let output = command.env("AZURE_CLIENT_ID", "another").env("REDIS_ACCESS_KEY", "another").output().unwrap();
+    let printed = text(&output.stdout);
+    assert!(printed.starts_with("[] 44\nprimary    "), "{printed}{}", text(&output.stderr));
+    let mut command =
+        emulator.command(&["exec", "--quiet", "--as", "user", "--", "sh", "-c", "echo [$REDIS_ACCESS_KEY]"]);
+    assert_eq!(text(&command.env("REDIS_ACCESS_KEY", "another").output().unwrap().stdout), "[]\n");
+}
+
+#[test]
 fn exec_hides_what_was_set_for_another_identity() {
     let emulator = Emulator::new();
     let mut command = emulator.command(&["exec", "--as", "system", "--", "sh", "-c", "echo [$AZURE_CLIENT_ID]"]);

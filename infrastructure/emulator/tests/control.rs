@@ -12,7 +12,7 @@ use azure_managed_redis_emulator::{
     ClosedBy, Control, Emulator, Event, EventKind, Fault, Flow, Identity, Presented, Refusal, Service,
 };
 use serde_json::{Value, json};
-use support::{Client, PATIENCE, entra_get, entra_post, managed_identity, refusals, token_of};
+use support::{Client, PATIENCE, entra_get, entra_post, managed_identity, managed_identity_at, refusals, token_of};
 
 const WRONGPASS: &str = "-WRONGPASS invalid username-password pair";
 
@@ -285,8 +285,45 @@ fn access_keys_work_while_they_are_on_and_switching_them_off_drops_everybody() {
     assert!(token.is_closed() && connections.iter_mut().all(Client::is_closed));
     assert_eq!(Client::connect(&emulator).command(&["AUTH", &keys.primary]), WRONGPASS);
     signed_in(&emulator, "system");
+    assert_eq!(control.switch_access_keys(true).unwrap().as_ref(), Some(&keys), "they come back the same");
     let log = serde_json::to_string(&emulator.events()).unwrap();
     assert!(!log.contains(&keys.primary) && !log.contains(&keys.secondary), "a key is in the log");
+}
+
+/// So that a program with a key in its environment, and one that was started before, go on after a restart and after a reset.
+#[test]
+fn a_program_with_an_access_key_finds_it_and_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || Emulator::builder().access_keys(true).state_folder(folder.path()).start().unwrap();
+    let emulator = start();
+    let environment = emulator.environment("access-key").unwrap();
+    let names: Vec<_> = environment.iter().map(|(name, _)| name).collect();
+    let (before, trust) = names.split_at(5);
+    assert_eq!(before, ["REDIS_HOST", "REDIS_PORT", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REDIS_ACCESS_KEY"]);
+    assert!(trust.contains(&"SSL_CERT_FILE") && trust.contains(&"NODE_EXTRA_CA_CERTS"), "{trust:?}");
+    let key = environment.get("REDIS_ACCESS_KEY").unwrap().to_owned();
+    assert_eq!(Client::connect(&emulator).command(&["AUTH", "default", &key]), "+OK");
+    // The endpoint has no token to give, and keeps libraries from asking at the address of virtual machines.
+    let query = "api-version=2019-08-01&resource=https://redis.azure.com";
+    assert_eq!(managed_identity_at(&emulator, environment.get("IDENTITY_ENDPOINT").unwrap(), query, None).status, 400);
+
+    let (control, api) = (emulator.control(), Api::of(&emulator));
+    control.switch_access_keys(false).unwrap();
+    let error = emulator.environment("access-key").unwrap_err().to_string();
+    assert!(error.contains("access keys are off") && error.contains("control access-keys on"), "{error}");
+    let refused = api.call("GET", "/v1/identities/access-key/environment", Value::Null);
+    assert_eq!((refused.status, &refused.json["type"]), (409, &json!("urn:amr-emulator:access-keys-off")));
+    control.reset().unwrap();
+    assert_eq!(api.get("/v1/identities/access-key/environment")["REDIS_ACCESS_KEY"], json!(key));
+    drop(emulator);
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&folder.path().join("access-keys").metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(start().environment("access-key").unwrap().get("REDIS_ACCESS_KEY"), Some(key.as_str()));
+
+    std::fs::write(folder.path().join("access-keys"), "one line").unwrap();
+    let damaged = Emulator::builder().state_folder(folder.path()).start().err().unwrap().to_string();
+    assert!(damaged.contains("access-keys") && damaged.contains("delete it to get new ones"), "{damaged}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use azure_managed_redis_emulator::{
-    Builder, ClusteringPolicy, Directory, Emulator, Event, EventKind, Fault, Presented, Service,
+    Builder, ClusteringPolicy, Directory, Emulator, Environment, Event, EventKind, Fault, Presented, Service,
 };
 use listings::{EnvironmentChange, Policy, StopAfter, Trouble};
 
@@ -128,7 +128,7 @@ fn free_port() -> std::io::Result<u16> {
 
 /// An emulator as the situation wants it.
 pub(crate) fn emulator(situation: &Situation) -> Builder {
-    let mut builder = Emulator::builder();
+    let mut builder = Emulator::builder().access_keys(situation.identity == Environment::ACCESS_KEY);
     if let Some(lifetime) = situation.lifetime {
         for identity in &Directory::fixed().identities {
             builder = builder.token_lifetime(&identity.name, lifetime);

@@ -172,6 +172,7 @@ impl From<Error> for Problem {
             Error::IdentityConflict { .. } => {
                 (Status::CONFLICT, "identity-conflict", "The identity can't be told from another")
             }
+            Error::AccessKeysOff => (Status::CONFLICT, "access-keys-off", "Access keys are off"),
             Error::EngineStopped => (Status::CONFLICT, "engine-stopped", "The engine is stopped"),
             Error::InvalidAccessString { .. } => {
                 (Status::UNPROCESSABLE_ENTITY, "invalid-access-string", "The access string is not one")

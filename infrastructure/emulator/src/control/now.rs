@@ -13,7 +13,7 @@ use crate::faults::Fault;
 use crate::keys::Presented;
 
 impl Control {
-    /// The variables for a program that runs as this identity, as they are now; see
+    /// The variables for a program that runs as this identity, or that signs in with an access key, as they are now; see
     /// [`Emulator::environment`](crate::Emulator::environment).
     pub fn environment(&self, identity: &str) -> Result<Environment, Error> {
         self.environment_in(Hosting::AppService, identity)
@@ -32,6 +32,10 @@ impl Control {
             credentials: &self.0.tenant.credentials,
             run_folder: &places.run_folder,
         };
+        if identity == Environment::ACCESS_KEY {
+            let keys = self.access_keys().ok_or(Error::AccessKeysOff)?;
+            return Environment::with_access_key(&keys.primary, hosting, &addresses);
+        }
         Environment::new(&self.directory(), identity, hosting, &addresses)
     }
 

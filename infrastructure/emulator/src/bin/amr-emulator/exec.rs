@@ -21,7 +21,11 @@ const FORWARDED: &[i32] = &[SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 pub(crate) fn run(options: Exec) -> Result<ExitCode, Failure> {
     // From here on signals wait for the command instead of ending us.
     let signals = SignalsInfo::<WithOrigin>::new(FORWARDED)?;
-    let emulator = options.common.apply(Emulator::builder())?.redis_port(options.port).start()?;
+    let mut builder = options.common.apply(Emulator::builder())?.redis_port(options.port);
+    if options.identity == Environment::ACCESS_KEY {
+        builder = builder.access_keys(true);
+    }
+    let emulator = builder.start()?;
     let environment = environment(&options, &emulator)?;
     if let Some(warning) = options.hosting.warning() {
         eprintln!("amr-emulator: WARNING: {warning}");

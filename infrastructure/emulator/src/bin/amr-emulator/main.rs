@@ -79,7 +79,8 @@ struct Run {
 
 #[derive(Args)]
 struct Exec {
-    /// Who the command is: system, user, service-principal, certificate, workload, developer, unassigned, or one of --config
+    /// Who the command is: system, user, service-principal, certificate, workload, developer, unassigned, or one of --config.
+    /// Or access-key: nobody, with REDIS_ACCESS_KEY, and access keys switched on
     #[arg(long = "as", value_name = "IDENTITY")]
     identity: String,
     /// Where it runs, for managed identities: app-service, imds (not for Rust and Go: they would ask the real address) or msi-2017
@@ -116,7 +117,7 @@ struct Common {
     /// How the cache is clustered: NoCluster, EnterpriseCluster or OSSCluster [default: that of --config, or NoCluster]
     #[arg(long, value_name = "NAME")]
     clustering_policy: Option<ClusteringPolicy>,
-    /// Let access keys work from the start; `control access-keys show` tells them
+    /// Let access keys work from the start
     #[arg(long)]
     access_keys: bool,
     /// How long tokens of an identity are valid: user=6s, system=5m, service-principal=1h; can be repeated

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use azure_managed_redis_emulator::Emulator;
+use azure_managed_redis_emulator::{Emulator, Environment};
 
 /// Prints all settings. The client secret among them is the same for everybody; the token of the control API is in its file only.
 pub(crate) fn print(emulator: &Emulator, control: &Path, out: &mut impl Write) -> io::Result<()> {
@@ -40,9 +40,11 @@ pub(crate) fn print(emulator: &Emulator, control: &Path, out: &mut impl Write) -
             identity.client_id.to_string()
         )?;
     }
-    for identity in &directory.identities {
-        let Ok(environment) = emulator.environment(&identity.name) else { continue };
-        writeln!(out, "\n# as {}", identity.name)?;
+    let identities = directory.identities.iter().map(|identity| identity.name.as_str());
+    for name in identities.chain([Environment::ACCESS_KEY]) {
+        // Access keys may be off.
+        let Ok(environment) = emulator.environment(name) else { continue };
+        writeln!(out, "\n# as {name}")?;
         for (name, value) in &environment {
             match name {
                 // In front of whatever the shell has that reads this.
