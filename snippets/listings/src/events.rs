@@ -73,6 +73,10 @@ fn sentence(kind: &str, event: &Value) -> String {
         "connection-expired" => {
             format!("{connection} was cut: the token of {} ran out and no new one came", code("identity"))
         }
+        "control" => match text(event, "action").as_str() {
+            "access-keys" => format!("Access keys were turned {} on the cache", plain("detail")),
+            action => format!("The cache was changed, {}: {}", escape(action), plain("detail")),
+        },
         "connection-closed" => format!("{connection} closed {}{}", closed_by(event), ran(event)),
         other => escape(other),
     }

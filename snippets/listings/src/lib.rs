@@ -17,5 +17,5 @@ pub use preprocessor::{ExpandedChapter, Listings, RustBlock, load_expanded};
 pub use recording::{ErrorCapture, RECORDED, Recording, canonical_text, hash_sources, mistake_sources, orphans};
 pub use table::{
     CountRange, EnvironmentChange, Exit, Expect, ExpectedSignIns, ExpectedTokens, Impossible, Kind, Listing, LogMatch,
-    Mask, Mistake, Mutation, Pattern, Policy, Scenario, Stack, StopAfter, TABLE, Table, Tier, Trouble,
+    Mask, Meanwhile, Mistake, Mutation, Pattern, Policy, Scenario, Stack, StopAfter, TABLE, Table, Tier, Trouble,
 };

@@ -71,6 +71,8 @@ pub struct Scenario {
     /// Of the tokens that the emulator issues; its own default when absent.
     #[serde(default, deserialize_with = "seconds")]
     pub lifetime: Option<Duration>,
+    /// What happens to the cache while the program runs.
+    pub meanwhile: Option<Meanwhile>,
     /// When to ask the program to leave; one that has no such condition leaves by itself.
     pub stop_after: Option<StopAfter>,
     pub expect: Expect,
@@ -106,6 +108,14 @@ pub enum Policy {
     NoCluster,
 }
 
+/// A change of the cache that a program has to live through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Meanwhile {
+    /// Access keys work at first. They are turned off soon after the program has signed in, which drops every connection.
+    AccessKeysOff,
+}
+
 /// What the event log must show before the runner sends SIGINT. All that is given must be reached.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -113,6 +123,8 @@ pub struct StopAfter {
     /// Sign-ins with a new token on a connection that had signed in before.
     pub renewals: Option<u32>,
     pub sign_ins: Option<u32>,
+    /// Connections that signed in. Each is given a moment to show that it is of use.
+    pub connections: Option<u32>,
 }
 
 /// All that may happen in a run. Any event that this does not name fails it.
@@ -123,6 +135,9 @@ pub struct Expect {
     /// Connections opened to Redis.
     pub connections: CountRange,
     pub sign_ins: Vec<ExpectedSignIns>,
+    /// Connections that signed in with an access key.
+    #[serde(default)]
+    pub access_keys: CountRange,
     /// Commands that must have run, none with an error.
     pub commands: Vec<String>,
     /// Each must match a line of the standard output.
@@ -304,6 +319,8 @@ pub enum Trouble {
     EntraUnreachable,
     /// Every token takes a second and a half.
     SlowTokens,
+    /// Access keys are off when the program starts; the one that it was given worked until then.
+    AccessKeysOff,
 }
 
 /// How a mistaken program must leave.
@@ -353,6 +370,13 @@ pub struct CountRange {
     pub min: u64,
     /// Included; no limit when absent.
     pub max: Option<u64>,
+}
+
+impl Default for CountRange {
+    /// None at all.
+    fn default() -> Self {
+        CountRange { min: 0, max: Some(0) }
+    }
 }
 
 impl CountRange {
@@ -765,7 +789,7 @@ fn check_file(what: &str, below: &Path, file: &Path, kind: &str, faults: &mut Ve
 }
 
 fn check_stop(what: &str, stop: Option<&StopAfter>, faults: &mut Vec<String>) {
-    if stop.is_some_and(|stop| stop.renewals.is_none() && stop.sign_ins.is_none()) {
+    if stop.is_some_and(|stop| stop.renewals.is_none() && stop.sign_ins.is_none() && stop.connections.is_none()) {
         faults
             .push(format!("{what} has an empty `stop-after`: say what to wait for, `stop-after = {{ renewals = 2 }}`"));
     }

@@ -64,8 +64,7 @@ pub fn run(root: &Path, id: &str, show_environment: bool) -> Result<ExitStatus> 
     // Ctrl-C is for the listing, which is in our process group and gets it too. We stay to see how it leaves.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _stay = runtime.block_on(async { signal(SignalKind::interrupt()) })?;
-    let status = process::ends_with_us(&mut command)
-        .status()
+    let status = run::meanwhile(&emulator, situation.meanwhile, || process::ends_with_us(&mut command).status())?
         .with_context(|| format!("cannot start {}", program.executable.display()))?;
     // What the program's end looks like from the other side.
     emulator.wait_for(Duration::from_secs(1), run::all_closed);

@@ -166,8 +166,10 @@ pub(crate) fn judge_distrust(untrusted: Service, run: &Run) -> Vec<Complaint> {
     for event in &run.events {
         match &event.kind {
             EventKind::TlsFailed { service, .. } if *service == untrusted => refused = true,
-            EventKind::SignInAccepted { .. } | EventKind::SignInRefused { .. } => {
-                complaints.push(Complaint::Trusted(format!("it sent a token: {event}")));
+            EventKind::SignInAccepted { .. }
+            | EventKind::SignInRefused { .. }
+            | EventKind::AccessKeyAccepted { .. } => {
+                complaints.push(Complaint::Trusted(format!("it sent a token or a key: {event}")));
             }
             EventKind::ConnectionOpened { .. } if untrusted == Service::Redis => {
                 complaints.push(Complaint::Trusted(format!("it accepted the certificate: {event}")));
@@ -204,6 +206,7 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
     let mut issued = BTreeSet::new();
     let mut connections = 0;
     let mut closed = 0;
+    let mut with_key = 0;
     // Identity and number of connection → sign-ins with a new token after the first.
     let mut signed_in: BTreeMap<(&str, u64), u64> = BTreeMap::new();
     let mut ran: BTreeMap<&str, u64> = BTreeMap::new();
@@ -248,6 +251,11 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
                 *signed_in.entry((identity.as_str(), *connection)).or_default() += u64::from(*renewal);
                 shards.extend(shard_of.get(connection));
             }
+            EventKind::AccessKeyAccepted { nth, .. } if expect.access_keys.max != Some(0) => {
+                with_key += u64::from(*nth == 1);
+            }
+            // Nobody but the runner has the key to the emulator's controls.
+            EventKind::Control { .. } => {}
             EventKind::ErrorReply { command, error, .. } => {
                 if tolerated(command, error).is_none() {
                     complaints.push(Complaint::Unexpected(format!("a command failed: {event}")));
@@ -255,7 +263,8 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
             }
             EventKind::ConnectionClosed { by, commands, unanswered, .. } => {
                 closed += 1;
-                if *by != ClosedBy::Client {
+                // Turning them off is the runner's doing too.
+                if !matches!(by, ClosedBy::Client | ClosedBy::AccessKeysOff) {
                     complaints
                         .push(Complaint::Unexpected(format!("a connection was not closed by the program: {event}")));
                 }
@@ -290,6 +299,7 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
         count(format!("tokens issued to `{}` by {}", tokens.identity, tokens.flow), tokens.count, seen);
     }
     count(CONNECTIONS.to_string(), expect.connections, connections);
+    count("connections that signed in with an access key".to_string(), expect.access_keys, with_key);
     for sign_ins in &expect.sign_ins {
         let identity = sign_ins.identity.as_str();
         let its: Vec<_> = signed_in.iter().filter(|((who, _), _)| *who == identity).collect();
@@ -320,6 +330,7 @@ type Reason = fn(&Complaint) -> bool;
 const REASONS: &[(&str, Reason)] = &[
     ("no-refresh", |it| matches!(it, Complaint::NeverShown(_))),
     ("reconnects", |it| matches!(it, Complaint::Count { what, .. } if what == CONNECTIONS)),
+    ("no-reconnect", |it| matches!(it, Complaint::NeverShown(_))),
     ("static-token", |it| matches!(it, Complaint::NeverShown(_) | Complaint::ForeignToken(_))),
     ("other-principal", |it| matches!(it, Complaint::OtherPrincipal(_))),
     ("only-prints", |it| matches!(it, Complaint::CommandMissing(_))),
@@ -540,6 +551,29 @@ mod tests {
             *by = ClosedBy::Expiry;
         }
         assert!(matches!(&complaints(&cut)[..], [Complaint::Unexpected(_)]));
+    }
+
+    #[test]
+    fn an_access_key_is_of_no_use_where_a_token_is_expected() {
+        let with_key =
+            EventKind::AccessKeyAccepted { connection: 1, command: "AUTH".to_string(), nth: 1, exchange: None };
+        let events = log(&[opened(1), with_key, closed(1, &["PING"])]);
+        let found = judge_events(&expect("0"), &events);
+        assert!(found.iter().any(|it| matches!(it, Complaint::Unexpected(_))));
+
+        let one = CountRange { min: 1, max: Some(1) };
+        let keys = Expect { access_keys: one, tokens: Vec::new(), sign_ins: Vec::new(), ..expect("0") };
+        assert_eq!(judge_events(&keys, &events), []);
+        assert!(judge_events(&keys, &[]).iter().any(|it| matches!(it, Complaint::Count { seen: 0, .. })));
+    }
+
+    #[test]
+    fn connections_may_be_dropped_by_turning_access_keys_off() {
+        let mut dropped = good();
+        if let Some(EventKind::ConnectionClosed { by, .. }) = dropped.last_mut() {
+            *by = ClosedBy::AccessKeysOff;
+        }
+        assert_eq!(complaints(&dropped), []);
     }
 
     #[test]

@@ -4,13 +4,15 @@
 use std::env;
 use std::ffi::OsString;
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use azure_managed_redis_emulator::{
     Builder, ClusteringPolicy, Directory, Emulator, Environment, Event, EventKind, Fault, Presented, Service,
 };
-use listings::{EnvironmentChange, Policy, StopAfter, Trouble};
+use listings::{EnvironmentChange, Meanwhile, Policy, StopAfter, Trouble};
 
 use crate::process::{Printed, Running};
 use crate::stack::Program;
@@ -38,6 +40,7 @@ pub(crate) struct Situation<'a> {
     /// How the environment differs from the identity's; the later ones win.
     pub(crate) changes: Vec<&'a EnvironmentChange>,
     pub(crate) stop: Stop<'a>,
+    pub(crate) meanwhile: Option<Meanwhile>,
     pub(crate) policy: Option<Policy>,
     /// It serves HTTP and is to be visited.
     pub(crate) is_server: bool,
@@ -96,6 +99,9 @@ pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
     }
     let mut command = program.command();
     surround(&mut command, &emulator, situation)?;
+    if situation.trouble == Some(Trouble::AccessKeysOff) {
+        emulator.control().switch_access_keys(false)?;
+    }
     let mut visits = None;
     if situation.is_server {
         let port = free_port().context("there is no free port for the server")?;
@@ -107,7 +113,9 @@ pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
     let mut running =
         Running::start(&mut command).with_context(|| format!("cannot start {}", program.executable.display()))?;
     let mut seen = Vec::new();
-    let ending = watch(&mut running, &emulator, situation.stop, started, &mut visits, &mut seen)?;
+    let ending = meanwhile(&emulator, situation.meanwhile, || {
+        watch(&mut running, &emulator, situation.stop, started, &mut visits, &mut seen)
+    })??;
     seen.extend(visits.map(Visits::end).unwrap_or_default());
     let elapsed = started.elapsed();
     let printed = running.printed();
@@ -128,7 +136,8 @@ fn free_port() -> std::io::Result<u16> {
 
 /// An emulator as the situation wants it.
 pub(crate) fn emulator(situation: &Situation) -> Builder {
-    let mut builder = Emulator::builder().access_keys(situation.identity == Environment::ACCESS_KEY);
+    let keys = situation.identity == Environment::ACCESS_KEY || situation.meanwhile == Some(Meanwhile::AccessKeysOff);
+    let mut builder = Emulator::builder().access_keys(keys);
     if let Some(lifetime) = situation.lifetime {
         for identity in &Directory::fixed().identities {
             builder = builder.token_lifetime(&identity.name, lifetime);
@@ -145,8 +154,8 @@ pub(crate) fn emulator(situation: &Situation) -> Builder {
         Some(Trouble::RedisOtherName) => builder.redis_certificate(Presented::OtherName),
         Some(Trouble::EntraOtherAuthority) => builder.entra_certificate(Presented::OtherAuthority),
         Some(Trouble::EntraUnreachable) => builder.entra_unreachable(true),
-        // That begins when it runs.
-        Some(Trouble::SlowTokens) => builder,
+        // These begin when it runs.
+        Some(Trouble::SlowTokens | Trouble::AccessKeysOff) => builder,
     }
 }
 
@@ -197,6 +206,35 @@ pub(crate) fn engine(emulator: &Emulator) -> String {
     format!("{} {}", engine.name, engine.version)
 }
 
+/// How long a connection is left alone that has just signed in, so that it is in use.
+const IN_USE_AFTER: Duration = Duration::from_millis(500);
+
+const GLANCE: Duration = Duration::from_millis(15);
+
+/// Does something, and changes the cache beside it.
+pub(crate) fn meanwhile<T>(
+    emulator: &Emulator,
+    change: Option<Meanwhile>,
+    what: impl FnOnce() -> T,
+) -> Result<T, azure_managed_redis_emulator::Error> {
+    let Some(Meanwhile::AccessKeysOff) = change else { return Ok(what()) };
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let changed = scope.spawn(|| {
+            while !emulator.wait_for(GLANCE, |events| signed_in(events) > 0) {
+                if over.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+            }
+            thread::sleep(IN_USE_AFTER);
+            emulator.control().switch_access_keys(false).map(drop)
+        });
+        let done = what();
+        over.store(true, Ordering::Relaxed);
+        changed.join().unwrap_or(Ok(())).map(|()| done)
+    })
+}
+
 fn watch(
     running: &mut Running,
     emulator: &Emulator,
@@ -205,7 +243,6 @@ fn watch(
     visits: &mut Option<Visits>,
     seen: &mut Vec<Result<Visit, String>>,
 ) -> Result<Ending> {
-    const GLANCE: Duration = Duration::from_millis(15);
     let limit = match stop {
         Stop::After(_, limit) => limit,
         Stop::Never | Stop::TlsFailure => LIMIT,
@@ -220,7 +257,7 @@ fn watch(
                 running.kill()?;
                 return Ok(Ending::NeverLeft(LEAVING));
             }
-            std::thread::sleep(GLANCE);
+            thread::sleep(GLANCE);
             continue;
         }
         if started.elapsed() > limit {
@@ -231,12 +268,15 @@ fn watch(
             });
         }
         match stop {
-            Stop::Never => std::thread::sleep(GLANCE),
+            Stop::Never => thread::sleep(GLANCE),
             Stop::After(condition, _) => {
                 if emulator.wait_for(GLANCE, |events| reached(condition, events)) {
                     // A server is left alone before it is asked to leave: what it would refuse then is no fault.
                     if let Some(ended) = visits.take().map(Visits::end) {
                         *seen = ended;
+                    }
+                    if condition.connections.is_some() {
+                        thread::sleep(IN_USE_AFTER);
                     }
                     running.interrupt();
                     asked = Some(Instant::now());
@@ -250,7 +290,7 @@ fn watch(
                         if let Some(status) = running.exited()? {
                             return Ok(Ending::Left(status));
                         }
-                        std::thread::sleep(GLANCE);
+                        thread::sleep(GLANCE);
                     }
                     running.kill()?;
                     return Ok(Ending::Ended);
@@ -264,7 +304,14 @@ fn reached(condition: &StopAfter, events: &[Event]) -> bool {
     let sign_ins = events.iter().filter(|event| matches!(event.kind, EventKind::SignInAccepted { .. }));
     let renewals = events.iter().filter(|event| matches!(event.kind, EventKind::SignInAccepted { renewal: true, .. }));
     let enough = |wanted: Option<u32>, seen: usize| wanted.is_none_or(|wanted| seen >= wanted as usize);
-    enough(condition.sign_ins, sign_ins.count()) && enough(condition.renewals, renewals.count())
+    enough(condition.sign_ins, sign_ins.count())
+        && enough(condition.renewals, renewals.count())
+        && enough(condition.connections, signed_in(events))
+}
+
+/// Connections that have signed in, with a token.
+fn signed_in(events: &[Event]) -> usize {
+    events.iter().filter(|event| matches!(event.kind, EventKind::SignInAccepted { nth: 1, .. })).count()
 }
 
 fn tls_failed(events: &[Event]) -> bool {

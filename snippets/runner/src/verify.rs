@@ -190,6 +190,7 @@ fn told(trouble: Trouble) -> &'static str {
         Trouble::EntraOtherAuthority => "an Entra ID certificate of another authority",
         Trouble::EntraUnreachable => "an unreachable Entra ID",
         Trouble::SlowTokens => "tokens that take long",
+        Trouble::AccessKeysOff => "access keys turned off",
     }
 }
 
@@ -326,6 +327,7 @@ impl Verifier {
                 self.table.scenario(&listing?.scenario).and_then(|scenario| scenario.policies.first().copied())
             }),
             is_server: false,
+            meanwhile: None,
             proxy: mistake.proxy || listing.is_some_and(|listing| listing.proxy),
             pfx: listing.is_some_and(|listing| listing.pfx),
             stop: match &mistake.stop_after {
@@ -389,6 +391,7 @@ impl Verifier {
         let untrusted = match trouble {
             Trouble::RedisOtherAuthority | Trouble::RedisOtherName => Service::Redis,
             Trouble::EntraOtherAuthority | Trouble::EntraUnreachable | Trouble::SlowTokens => Service::Entra,
+            Trouble::AccessKeysOff => bail!("turning access keys off has nothing to do with certificates"),
         };
         Ok((judge_distrust(untrusted, &run), run))
     }
@@ -472,6 +475,7 @@ pub(crate) fn situation<'a>(scenario: &'a Scenario, listing: &'a Listing) -> Sit
         trouble: None,
         changes: vec![&listing.environment],
         policy: scenario.policies.first().copied(),
+        meanwhile: scenario.meanwhile,
         is_server: scenario.kind == Kind::Server,
         proxy: listing.proxy,
         pfx: listing.pfx,
