@@ -15,7 +15,7 @@ pub(crate) struct Fault {
     pub(crate) what: String,
 }
 
-/// `{{#listing …}}` or `{{#error …}}`.
+/// `{{#listing …}}`, `{{#error …}}` or `{{#clients …}}`.
 #[derive(Debug)]
 pub(crate) struct Directive {
     pub(crate) kind: DirectiveKind,
@@ -29,10 +29,12 @@ pub(crate) struct Directive {
     pub(crate) indent: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum DirectiveKind {
     Listing,
     Error,
+    /// A table of all clients.
+    Clients,
 }
 
 /// A fence of any language, as it is written.
@@ -68,10 +70,11 @@ pub(crate) fn directives(markdown: &str) -> Result<Vec<Directive>, Vec<Fault>> {
         let kind = match &found[2] {
             "listing" => DirectiveKind::Listing,
             "error" => DirectiveKind::Error,
+            "clients" => DirectiveKind::Clients,
             name if in_code || OF_MDBOOK.contains(&name) => continue,
             name => {
                 fault(format!(
-                    "`{}` is no directive: `#{name}` is not known, only #listing, #error and \
+                    "`{}` is no directive: `#{name}` is not known, only #listing, #error, #clients and \
                      mdBook's own are. Correct it, or write `\\{}` to show it as it is",
                     whole.as_str(),
                     whole.as_str()
@@ -113,6 +116,7 @@ fn arguments(kind: DirectiveKind, text: &str) -> Result<(String, Option<String>)
     let usage = match kind {
         DirectiveKind::Listing => "write {{#listing scenario}} or {{#listing scenario stack=rust}}",
         DirectiveKind::Error => "write {{#error mistake}}",
+        DirectiveKind::Clients => "write {{#clients part}}",
     };
     let mut id = None;
     let mut stack = None;

@@ -2,6 +2,7 @@
 //! that shows both. The runner and the build script of `snippets/rust` call it; it knows no emulator.
 
 mod chapter;
+mod clients;
 mod events;
 mod html;
 mod manifest;
@@ -11,6 +12,7 @@ mod recording;
 mod region;
 mod table;
 
+pub use clients::Places;
 pub use manifest::dependency_lines;
 pub use page::{MissingRecordings, Pages, Sources, Target};
 pub use preprocessor::{ExpandedChapter, Listings, RustBlock, load_expanded};

@@ -1,4 +1,4 @@
-//! Turns `{{#listing …}}` and `{{#error …}}` of a chapter into what a renderer takes: a component
+//! Turns `{{#listing …}}`, `{{#error …}}` and `{{#clients …}}` of a chapter into what a renderer takes: a component
 //! for the page, which `theme/listings.css` and `theme/listings.js` know, or the program for skeptic.
 
 use std::collections::HashMap;
@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::chapter::{self, Directive, DirectiveKind, Fault, LISTING_TAG};
+use crate::clients::Places;
 use crate::events;
 use crate::html::{escape, fence};
 use crate::manifest;
@@ -56,6 +57,8 @@ pub struct Pages<'a> {
     pub table: &'a Table,
     pub sources: Sources,
     pub missing_recordings: MissingRecordings,
+    /// Where listings and errors stand, for tables that lead there.
+    pub places: &'a Places,
 }
 
 impl Pages<'_> {
@@ -64,7 +67,7 @@ impl Pages<'_> {
     pub fn expand(&self, markdown: &str, chapter: &Path, target: Target) -> Result<String> {
         let faults = match chapter::directives(markdown) {
             Err(faults) => faults,
-            Ok(directives) => match self.replace(markdown, &directives, target) {
+            Ok(directives) => match self.replace(markdown, &directives, chapter, target) {
                 Ok(expanded) => return Ok(expanded),
                 Err(faults) => faults,
             },
@@ -72,7 +75,13 @@ impl Pages<'_> {
         bail!(report(chapter, &faults))
     }
 
-    fn replace(&self, markdown: &str, directives: &[Directive], target: Target) -> Result<String, Vec<Fault>> {
+    fn replace(
+        &self,
+        markdown: &str,
+        directives: &[Directive],
+        chapter: &Path,
+        target: Target,
+    ) -> Result<String, Vec<Fault>> {
         let mut expanded = String::new();
         let mut faults = Vec::new();
         let mut copied = 0;
@@ -80,12 +89,14 @@ impl Pages<'_> {
         for directive in directives {
             expanded.push_str(&markdown[copied..directive.range.start]);
             copied = directive.range.end;
-            let nth = times_shown.entry((directive.kind == DirectiveKind::Error, &directive.id)).or_insert(0);
+            let nth = times_shown.entry((directive.kind, &directive.id)).or_insert(0);
             *nth += 1;
             let block = match (directive.kind, target) {
                 (DirectiveKind::Listing, _) => self.listing(directive, *nth, target),
                 (DirectiveKind::Error, Target::Html) => self.error(directive, *nth),
                 (DirectiveKind::Error, Target::Skeptic) => self.mistake(directive).map(|_| String::new()),
+                (DirectiveKind::Clients, Target::Html) => self.clients(&directive.id, chapter),
+                (DirectiveKind::Clients, Target::Skeptic) => Ok(String::new()),
             };
             match block {
                 Ok(block) => {
@@ -155,7 +166,7 @@ impl Pages<'_> {
 
     /// How many Rust programs a directive brings into a chapter.
     pub(crate) fn rust_programs(&self, directive: &Directive) -> Result<usize> {
-        if directive.kind == DirectiveKind::Error {
+        if directive.kind != DirectiveKind::Listing {
             return Ok(0);
         }
         let listings = self.shown(directive)?;
@@ -455,7 +466,7 @@ fn ran_with(versions: &std::collections::BTreeMap<String, String>, engine: &str)
     format!("{}, against {}", versions.join(", "), escape(engine))
 }
 
-fn anchor(kind: &str, id: &str, nth: usize) -> String {
+pub(crate) fn anchor(kind: &str, id: &str, nth: usize) -> String {
     match nth {
         1 => format!("{kind}-{id}"),
         nth => format!("{kind}-{id}-{nth}"),

@@ -12,10 +12,11 @@ use mdbook_preprocessor::config::Config;
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 
 use crate::chapter::{self, Fault, Fence, RustFence};
+use crate::clients::Places;
 use crate::page::{MissingRecordings, Pages, Sources, Target, report};
 use crate::table::Table;
 
-/// Expands `{{#listing …}}` and `{{#error …}}` in a whole book.
+/// Expands `{{#listing …}}`, `{{#error …}}` and `{{#clients …}}` in a whole book.
 #[derive(Debug)]
 pub struct Listings {
     target: Target,
@@ -74,17 +75,22 @@ impl Preprocessor for Listings {
         let repository: Option<String> = context.config.get("output.html.git-repository-url")?;
         let missing_recordings = self.policy(&context.config)?;
         let mut faults = Vec::new();
+        let src = &context.config.book.src;
+        let places = Places::of(book.chapters().filter_map(|chapter| {
+            let source = chapter.source_path.as_ref()?;
+            Some((src.join(source), chapter.content.as_str()))
+        }));
         book.for_each_chapter_mut(|chapter| {
             let Some(source) = &chapter.source_path else {
                 return;
             };
-            let path = context.config.book.src.join(source);
+            let path = src.join(source);
             let sources = match (&repository, self.sources_beside_pages) {
                 (Some(repository), _) => Sources::Repository(repository.clone()),
                 (None, true) => Sources::BesidePages("../".repeat(source.components().count() - 1)),
                 (None, false) => Sources::Nowhere,
             };
-            let pages = Pages { table: &table, sources, missing_recordings };
+            let pages = Pages { table: &table, sources, missing_recordings, places: &places };
             match pages.expand(&chapter.content, &path, self.target) {
                 Ok(expanded) => chapter.content = expanded,
                 Err(fault) => faults.push(fault.to_string()),
@@ -142,7 +148,13 @@ pub fn load_expanded(book_root: &Path) -> Result<Vec<ExpandedChapter>> {
     let (expanded, _) = book.preprocess_book(&MarkdownRenderer::new())?;
 
     let table = Table::load(book_root)?;
-    let pages = Pages { table: &table, sources: Sources::Nowhere, missing_recordings: MissingRecordings::Note };
+    let pages = Pages {
+        table: &table,
+        sources: Sources::Nowhere,
+        missing_recordings: MissingRecordings::Note,
+        // What leads from page to page is not compiled.
+        places: &Places::default(),
+    };
     let mut chapters = Vec::new();
     let mut faults = Vec::new();
     for (written, expanded) in book.book.iter().zip(expanded.iter()) {

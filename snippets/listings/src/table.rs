@@ -43,6 +43,8 @@ pub struct Stack {
     pub language: String,
     /// Below `snippets/`. Two stacks may share one.
     pub folder: PathBuf,
+    /// When the client asks for the next token, in a few words.
+    pub renews: Option<String>,
     /// The file in `folder` that declares the dependencies.
     pub manifest: PathBuf,
     /// `folder`, from the root of the file system or the working directory.
@@ -57,6 +59,8 @@ pub struct Scenario {
     #[serde(skip)]
     pub id: String,
     pub title: String,
+    /// The title in two or three words, for tables.
+    short: Option<String>,
     /// Whose environment the program runs in, by the emulator's name for it.
     pub identity: String,
     #[serde(default)]
@@ -274,6 +278,8 @@ pub struct Mistake {
     #[serde(default)]
     pub environment: EnvironmentChange,
     pub trouble: Option<Trouble>,
+    /// The scenario in which it is no fault of the program, but a limit of the client.
+    pub limits: Option<String>,
     /// `NoCluster`, or that of the listing's scenario, when absent.
     pub policy: Option<Policy>,
     #[serde(default, deserialize_with = "seconds")]
@@ -440,6 +446,26 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Er
     match u64::deserialize(from)? {
         0 => Err(de::Error::custom("a lifetime of 0 seconds would end every token at birth: write one of 1 or more")),
         seconds => Ok(Some(Duration::from_secs(seconds))),
+    }
+}
+
+impl Scenario {
+    /// What it is called in a table.
+    pub fn name(&self) -> &str {
+        self.short.as_deref().unwrap_or(&self.title)
+    }
+}
+
+impl Policy {
+    pub const ALL: [Policy; 3] = [Policy::NoCluster, Policy::EnterpriseCluster, Policy::OssCluster];
+
+    /// Azure's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::EnterpriseCluster => "EnterpriseCluster",
+            Policy::OssCluster => "OSSCluster",
+            Policy::NoCluster => "NoCluster",
+        }
     }
 }
 
@@ -679,6 +705,11 @@ impl Table {
                 }
             }
             check_stop(&what, mistake.stop_after.as_ref(), faults);
+            if let Some(id) = &mistake.limits
+                && self.scenario(id).is_none()
+            {
+                faults.push(unknown(&what, "scenario", id, self.scenarios.iter().map(|it| it.id.as_str())));
+            }
             let listing = mistake.listing.as_ref().map(|name| match name.contains('/') {
                 true => name.clone(),
                 false => format!("{name}/{}", mistake.stack),

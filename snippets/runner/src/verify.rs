@@ -112,14 +112,6 @@ fn asks_entra(expect: &Expect) -> bool {
     expect.tokens.iter().any(|tokens| OF_ENTRA.contains(&tokens.flow.as_str()))
 }
 
-fn policy_name(policy: Policy) -> &'static str {
-    match policy {
-        Policy::EnterpriseCluster => "EnterpriseCluster",
-        Policy::OssCluster => "OSSCluster",
-        Policy::NoCluster => "NoCluster",
-    }
-}
-
 impl Verification {
     /// The name in the test's output. Unique together with [`kind`](Self::kind).
     pub fn name(&self, table: &Table) -> String {
@@ -130,7 +122,7 @@ impl Verification {
                 let policies = table.scenario(&listing.scenario).map_or(0, |scenario| scenario.policies.len());
                 match policies {
                     0 | 1 => listing.id(),
-                    _ => format!("{} with {}", listing.id(), policy_name(policy)),
+                    _ => format!("{} with {}", listing.id(), policy.name()),
                 }
             }
             What::Certificate(place, trouble) => {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use listings::{
-    ErrorCapture, MissingRecordings, Pages, Recording, Sources, Table, Target, hash_sources, mistake_sources,
+    ErrorCapture, MissingRecordings, Pages, Places, Recording, Sources, Table, Target, hash_sources, mistake_sources,
 };
 use serde_json::json;
 
@@ -13,6 +13,7 @@ pub(crate) const TABLE: &str = r#"
 [stacks.rust]
 title = "Rust"
 language = "rust"
+renews = "in time"
 folder = "rust"
 manifest = "Cargo.toml"
 
@@ -37,6 +38,7 @@ prints = ["PONG"]
 
 [scenarios.refresh]
 title = "Refresh"
+short = "fresh"
 identity = "system"
 kind = "server"
 tier = "slow"
@@ -77,6 +79,7 @@ files = ["mistakes/wrong_name.rs"]
 identity = "user"
 environment = { without = ["SSL_CERT_FILE"], with = { REDIS_PORT = "1" } }
 trouble = "redis-other-name"
+limits = "refresh"
 lifetime = 240
 exit = "failure"
 shows = ['WRONGPASS.*']
@@ -194,6 +197,7 @@ impl Fixture {
             table: &table,
             sources: Sources::Repository("https://example.com/owner/book/".to_owned()),
             missing_recordings,
+            places: &Places::of([(PathBuf::from("src/one.md"), markdown)]),
         };
         pages.expand(markdown, Path::new("src/one.md"), target)
     }

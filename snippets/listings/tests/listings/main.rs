@@ -2,6 +2,7 @@
 //! runner and the build script. One target, because linking mdBook takes longer than all the tests.
 
 mod book;
+mod clients;
 mod fixture;
 mod page;
 mod recording;
