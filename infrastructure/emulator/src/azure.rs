@@ -115,6 +115,18 @@ pub(crate) const ENTRA_HOSTS: &[&str] = &[
     "login.chinacloudapi.cn",
 ];
 
+/// The header in which every answer of Entra ID has an id of its own; in errors it is their `trace_id`. Source: HTTP recordings of
+/// the Azure SDKs.
+pub(crate) const REQUEST_ID: &str = "x-ms-request-id";
+
+/// Whether Entra ID itself is the issuer of tokens with that `iss`. Same source as [`EntraError::federated_token_of_entra`].
+pub(crate) fn is_entra_issuer(issuer: &str) -> bool {
+    let host = issuer.strip_prefix("https://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"]
+        .iter()
+        .any(|name| host == *name || host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.')))
+}
+
 /// Scopes that belong to OpenID Connect and to no resource: MSAL for Go sends three of them even for an application.
 pub(crate) const OPENID_SCOPES: &[&str] = &["openid", "offline_access", "profile", "email"];
 
@@ -562,6 +574,13 @@ impl EntraError {
                 "No matching federated identity record found for presented assertion issuer '{issuer}'. Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
             ),
         )
+    }
+
+    /// Source: Microsoft Learn, "Important considerations and restrictions for federated identity credentials": a credential that
+    /// trusts Entra ID itself can be registered, and its tokens are refused. Today Entra ID lets managed identities of the same
+    /// tenant do it; the emulator does not.
+    pub(crate) fn federated_token_of_entra() -> Self {
+        Self::invalid_client(700_222, "AAD-issued tokens may not be used for federated identity flows.")
     }
 
     /// Source: AthenZ/athenz, AzureAccessTokenProviderTest.java (2024-04).

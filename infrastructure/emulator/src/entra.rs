@@ -11,11 +11,12 @@ use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::azure::{self, EntraError};
 use crate::credentials::ISSUER_PATH;
 use crate::directory::{ClientId, Credential, Identity};
 use crate::events::{Flow, Service};
-use crate::http::{Answer, Answers, Outcome, Request, cut_long};
+use crate::http::{Answer, Answers, Body, Outcome, Request, cut_long};
 use crate::tenant::Tenant;
 
 /// Entra ID of one directory.
@@ -92,16 +93,48 @@ impl Answers for Entra {
 
     fn answer(&self, request: &Request) -> Answer {
         let segments: Vec<&str> = request.path.split('/').filter(|segment| !segment.is_empty()).collect();
-        let token = |version| self.token(request, version).unwrap_or_else(|refused| refusal(request, refused));
         match segments.as_slice() {
-            ["common", "discovery", "instance"] => self.instance(request),
-            [ISSUER_PATH, ".well-known", "openid-configuration"] => {
+            // The cluster's issuer is another service.
+            [ISSUER_PATH, ..] => self.issuer(request, &segments[1..]),
+            _ => with_request_id(self.answer_of_entra(request, &segments)),
+        }
+    }
+
+    fn fail(&self, request: &Request, status: u16) -> Answer {
+        let refused = NoToken { error: EntraError::failing(status), why: azure::ON_PURPOSE.to_owned() };
+        with_request_id(refusal(request, refused))
+    }
+}
+
+/// Gives an answer the id by which Entra ID's log knows it.
+fn with_request_id(mut answer: Answer) -> Answer {
+    let id = match &answer.body {
+        Body::Json(body) => body["trace_id"].as_str().map(str::to_owned),
+        Body::Printed(_) | Body::Text(_) => None,
+    };
+    answer.headers.push((azure::REQUEST_ID, id.unwrap_or_else(|| Uuid::new_v4().to_string())));
+    answer
+}
+
+impl Entra {
+    /// The issuer of the cluster's tokens, which this server plays too.
+    fn issuer(&self, request: &Request, segments: &[&str]) -> Answer {
+        match segments {
+            [".well-known", "openid-configuration"] => {
                 Answer::ok(self.tenant.credentials.issuer.openid_configuration())
             }
-            [ISSUER_PATH, "openid", "v1", "jwks"] => match self.tenant.credentials.issuer.published_keys() {
+            ["openid", "v1", "jwks"] => match self.tenant.credentials.issuer.published_keys() {
                 Ok(keys) => Answer::ok(keys),
-                Err(error) => Answer::new(500, json!({ "error": error.to_string() }), Outcome::Neither),
+                Err(error) => unable(&error),
             },
+            _ => Answer::not_found(request),
+        }
+    }
+
+    fn answer_of_entra(&self, request: &Request, segments: &[&str]) -> Answer {
+        let token = |version| self.token(request, version).unwrap_or_else(|refused| refusal(request, refused));
+        match segments {
+            ["common", "discovery", "instance"] => self.instance(request),
             [tenant, "v2.0", ".well-known", "openid-configuration"] => self.with_tenant(request, tenant, |tenant| {
                 Answer::ok(azure::openid_configuration(&self.hosts.authority(&request.host), tenant))
             }),
@@ -117,12 +150,6 @@ impl Answers for Entra {
         }
     }
 
-    fn fail(&self, request: &Request, status: u16) -> Answer {
-        refusal(request, NoToken { error: EntraError::failing(status), why: azure::ON_PURPOSE.to_owned() })
-    }
-}
-
-impl Entra {
     fn with_tenant(&self, request: &Request, name: &str, answer: impl FnOnce(Uuid) -> Answer) -> Answer {
         let known = self.tenant.directory().tenant_id;
         match Uuid::try_parse(name) {
@@ -149,8 +176,13 @@ impl Entra {
     /// The key set of version 2.0 for a tenant, or that of version 1.0.
     fn published_keys(&self, tenant: Option<&str>) -> Answer {
         let issuer = tenant.map(|tenant| format!("https://login.microsoftonline.com/{tenant}/v2.0"));
-        let keys: Vec<_> = self.tenant.keys.published().iter().map(|key| key.jwk(issuer.as_deref())).collect();
-        Answer::ok(json!({ "keys": keys }))
+        match self.tenant.keys.key_set() {
+            Ok(keys) => {
+                let keys: Vec<_> = keys.iter().map(|key| key.jwk(issuer.as_deref())).collect();
+                Answer::ok(json!({ "keys": keys }))
+            }
+            Err(error) => unable(&error),
+        }
     }
 
     fn token(&self, request: &Request, version: Version) -> Result<Answer, NoToken> {
@@ -221,6 +253,10 @@ impl Entra {
         };
         Ok(Answer::new(200, body, Outcome::issued(identity, flow, resource, &token)))
     }
+}
+
+fn unable(error: &Error) -> Answer {
+    Answer::new(500, json!({ "error": error.to_string() }), Outcome::Neither)
 }
 
 /// The resource that a scope names, with what OpenID Connect adds left out.

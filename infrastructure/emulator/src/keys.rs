@@ -47,9 +47,11 @@ pub(crate) struct Keys {
     signing: RwLock<SigningKeys>,
 }
 
-/// The key that signs now, and those that signed before.
+/// The key that signs now, the one that will, and those that signed before.
 struct SigningKeys {
     current: Arc<SigningKey>,
+    /// Made when it is first asked for: that takes longer than an emulator's start.
+    next: Option<Arc<SigningKey>>,
     /// Tokens that they signed are good until the time beside them.
     earlier: Vec<(Arc<SigningKey>, Instant)>,
 }
@@ -90,7 +92,7 @@ impl Keys {
     }
 
     fn new(authority: Arc<CertificateAuthority>, signing: Arc<SigningKey>) -> Self {
-        Keys { authority, signing: RwLock::new(SigningKeys { current: signing, earlier: Vec::new() }) }
+        Keys { authority, signing: RwLock::new(SigningKeys { current: signing, next: None, earlier: Vec::new() }) }
     }
 
     /// The key that signs tokens now.
@@ -98,12 +100,28 @@ impl Keys {
         self.read().current.clone()
     }
 
-    /// All keys whose tokens are good, the newest first: what Entra ID publishes.
+    /// All keys whose tokens are good, the newest first.
     pub(crate) fn published(&self) -> Vec<Arc<SigningKey>> {
         let keys = self.read();
         let now = Instant::now();
         let earlier = keys.earlier.iter().rev().filter(|(_, until)| *until > now).map(|(key, _)| key.clone());
         std::iter::once(keys.current.clone()).chain(earlier).collect()
+    }
+
+    /// What Entra ID publishes: those, and the key that will sign next. So a key is known to everybody before it is used.
+    pub(crate) fn key_set(&self) -> Result<Vec<Arc<SigningKey>>, Error> {
+        let next = self.next()?;
+        Ok(self.published().into_iter().chain([next]).collect())
+    }
+
+    fn next(&self) -> Result<Arc<SigningKey>, Error> {
+        if let Some(next) = &self.read().next {
+            return Ok(next.clone());
+        }
+        // Nobody who has a token checked should have to wait for this.
+        let made = Arc::new(SigningKey::generate().map_err(Error::Keys)?);
+        let mut keys = self.signing.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Ok(keys.next.get_or_insert(made).clone())
     }
 
     /// The published key of that name.
@@ -114,10 +132,11 @@ impl Keys {
     /// From now on another key signs. Tokens of the one before are good for as long as `honoured`. The kept keys of a state
     /// folder stay as they are: after a restart the emulator signs with them again.
     pub(crate) fn rotate(&self, honoured: std::time::Duration) -> Result<(), Error> {
-        let key = SigningKey::generate().map_err(Error::Keys)?;
+        let key = self.next()?;
         let now = Instant::now();
         let mut keys = self.signing.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let before = std::mem::replace(&mut keys.current, Arc::new(key));
+        keys.next = None;
+        let before = std::mem::replace(&mut keys.current, key);
         keys.earlier.retain(|(_, until)| *until > now);
         keys.earlier.push((before, now + honoured));
         Ok(())

@@ -504,6 +504,25 @@ fn a_token_of_a_trusted_issuer_is_accepted() {
     }
 }
 
+/// Such a credential can be registered, and leads nowhere.
+#[test]
+fn a_token_of_entra_itself_is_refused_even_where_it_is_trusted() {
+    let issuer = Issuer::new();
+    let trusted = "https://login.microsoftonline.com/7e4a4700-0000-4000-8000-000000000000/v2.0";
+    let emulator = emulator_with(&format!(
+        "federated-credentials = [{{ issuer = '{trusted}', subject = '{SUBJECT}', keys = {} }}]",
+        quoted(&issuer.keys())
+    ));
+    let reply = exchange(&emulator, CLIENT, &issuer.token(&[], &[("iss", Some(json!(trusted)))]));
+    assert_eq!((reply.status, &reply.json["error_codes"]), (401, &json!([700_222])));
+    let text = reply.json["error_description"].as_str().unwrap();
+    assert!(
+        text.starts_with("AADSTS700222: AAD-issued tokens may not be used for federated identity flows."),
+        "{text}"
+    );
+    assert!(last_refusal(&emulator).1.contains("is Entra ID itself"));
+}
+
 #[test]
 fn each_way_in_which_a_federated_token_is_wrong_has_entras_code_and_a_reason_in_the_log() {
     let issuer = Issuer::new();

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use azure_managed_redis_emulator::{Emulator, EventKind, Flow};
+use azure_managed_redis_emulator::{Emulator, EventKind, Fault, Flow, Service};
 use serde_json::Value;
 use support::{HttpReply, claims, entra_get, entra_post, managed_identity, tls, token_of};
 
@@ -150,6 +150,22 @@ fn discovery_leads_to_the_token_endpoint_and_the_keys() {
 }
 
 #[test]
+fn each_answer_of_entra_has_an_id_of_its_own() {
+    let emulator = Emulator::start().unwrap();
+    let path = format!("/{TENANT}/oauth2/v2.0/token");
+    let refused = entra_post(&emulator, &path, &[("grant_type", "client_credentials")]);
+    assert_eq!(refused.header("x-ms-request-id"), refused.json["trace_id"].as_str());
+    emulator.control().set_fault(Service::Entra, Fault::Fail { status: 503 }, None).unwrap();
+    let failed = entra_post(&emulator, &path, &[]);
+    assert_eq!((failed.status, failed.header("x-ms-request-id")), (503, failed.json["trace_id"].as_str()));
+    let ids: Vec<_> = (0..2).map(|_| entra_get(&emulator, "/common/discovery/keys")).collect();
+    let ids: Vec<_> = ids.iter().map(|reply| reply.header("x-ms-request-id").expect("a header")).collect();
+    assert!(ids[0].len() == 36 && ids[0] != ids[1], "{ids:?}");
+    let cluster = entra_get(&emulator, "/oidc/openid/v1/jwks");
+    assert_eq!((cluster.status, cluster.header("x-ms-request-id")), (200, None), "another service");
+}
+
+#[test]
 fn published_keys_have_the_members_of_entras() {
     let emulator = Emulator::start().unwrap();
     let common = ["kty", "use", "kid", "x5t", "n", "e", "x5c"];
@@ -167,9 +183,18 @@ fn published_keys_have_the_members_of_entras() {
         assert_eq!(key["issuer"].as_str(), issuer.as_deref(), "{path}");
         assert_eq!((&key["kid"], &key["e"]), (&key["x5t"], &Value::from("AQAB")));
     }
+    // A key is known before it signs, so that whoever keeps a key set for a while has it in time.
+    let before = entra_get(&emulator, "/common/discovery/v2.0/keys");
+    let signs = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+    assert_eq!(before.json["keys"][0]["kid"], signs(&token_of(&emulator, "system").1));
     emulator.control().rotate_signing_key(Duration::from_secs(60)).unwrap();
+    assert_eq!(before.json["keys"][1]["kid"], signs(&token_of(&emulator, "system").1), "the next one signs now");
     let keys = entra_get(&emulator, "/common/discovery/v2.0/keys");
-    assert_eq!(keys.json["keys"].as_array().unwrap().len(), 2, "the key before is still honoured");
+    assert_eq!(
+        keys.json["keys"].as_array().unwrap().len(),
+        3,
+        "the key before is still honoured, and the next one is known"
+    );
 }
 
 #[test]

@@ -176,6 +176,11 @@ impl Check<'_> {
         let subject = token.text("sub").unwrap_or_default();
         let audiences = token.audiences()?;
         let credential = self.trusting_credential(issuer, subject, &audiences)?;
+        if azure::is_entra_issuer(issuer) {
+            let why =
+                format!("{} is Entra ID itself, whose tokens no application may show here", cut_long(issuer, 256));
+            return Err(NoToken { error: EntraError::federated_token_of_entra(), why });
+        }
         let algorithm = token.algorithm(azure::FEDERATED_ALGORITHMS)?;
         let kid = token.header.get("kid").and_then(Value::as_str).unwrap_or_default();
         let key = self.credentials.issuer.key(credential, kid).map_err(|missing| match missing {

@@ -221,6 +221,7 @@ pub(crate) fn resp(arguments: &[&str]) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct HttpReply {
     pub(crate) status: u16,
+    pub(crate) head: String,
     pub(crate) json: Value,
     pub(crate) body: String,
 }
@@ -229,6 +230,11 @@ impl HttpReply {
     /// The names of the body's members, in their order.
     pub(crate) fn members(&self) -> Vec<&str> {
         self.json.as_object().unwrap_or_else(|| panic!("{self:?}")).keys().map(String::as_str).collect()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The claims of the token.
@@ -253,8 +259,9 @@ pub(crate) fn http(stream: &mut (impl Read + Write), request: impl AsRef<[u8]>) 
     let _ = stream.read_to_end(&mut reply);
     let reply = String::from_utf8_lossy(&reply).into_owned();
     let status = reply.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{reply}"));
-    let body = reply.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
-    HttpReply { status, json: serde_json::from_str(&body).unwrap_or(Value::Null), body }
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap_or_default();
+    let json = serde_json::from_str(body).unwrap_or(Value::Null);
+    HttpReply { status, head: head.to_owned(), json, body: body.to_owned() }
 }
 
 /// A request to one of the managed identity endpoints: `path` with its query, and these headers.
