@@ -133,6 +133,7 @@ fn router(control: Control, guard: Guard) -> Router {
             directory::delete_identity
         ))
         .routes(routes!(directory::environment))
+        .routes(routes!(directory::issue_token))
         .routes(routes!(cache::assignments))
         .routes(routes!(cache::assignment, cache::put_assignment, cache::delete_assignment))
         .routes(routes!(cache::access_keys, cache::put_access_keys))

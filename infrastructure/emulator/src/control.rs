@@ -3,6 +3,7 @@
 
 mod now;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -89,6 +90,30 @@ pub struct OpenConnection {
     pub access_key: bool,
 }
 
+/// A token that was made for somebody who did not ask Entra ID for it. Its debug form does not tell the secret.
+#[derive(Clone)]
+pub struct Token {
+    /// The object id of its principal: the user name to sign in with.
+    pub user_name: ObjectId,
+    /// The token itself: the password to sign in with.
+    pub secret: String,
+    /// How long it is good.
+    pub lifetime: Duration,
+    /// Until when, in seconds since 1970.
+    pub expires: u64,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Token { user_name, lifetime, expires, .. } = self;
+        f.debug_struct("Token")
+            .field("user_name", user_name)
+            .field("lifetime", lifetime)
+            .field("expires", expires)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Control {
     pub(crate) fn new(parts: Parts) -> Self {
         Control(Arc::new(parts))
@@ -134,6 +159,28 @@ impl Control {
         })?;
         self.done("identity-removed", name);
         Ok(())
+    }
+
+    /// Makes a token for Redis, as the identity would get it at this moment, without anybody having asked Entra ID for it: for
+    /// tools that take a user name and a password. No fault concerns it.
+    ///
+    /// ```
+    /// use azure_managed_redis_emulator::Emulator;
+    ///
+    /// let emulator = Emulator::start()?;
+    /// let token = emulator.control().issue_token("user")?;
+    /// assert_eq!(token.user_name, emulator.directory().identity("user").unwrap().object_id);
+    /// assert!(token.secret.starts_with("eyJ"), "the password");
+    /// # Ok::<(), azure_managed_redis_emulator::Error>(())
+    /// ```
+    pub fn issue_token(&self, identity: &str) -> Result<Token, Error> {
+        let directory = self.directory();
+        let unknown = || Error::UnknownIdentity { name: identity.to_owned(), known: directory.names() };
+        let known = directory.identity(identity).ok_or_else(unknown)?;
+        let issued = self.0.tenant.issue(known, known.usual_flow(), azure::REDIS_AUDIENCES[0]);
+        self.done("token-issued", format!("{identity}: <token uti={}>", issued.uti));
+        let lifetime = Duration::from_secs(issued.lifetime);
+        Ok(Token { user_name: known.object_id, secret: issued.jwt, lifetime, expires: issued.expires })
     }
 
     /// The cache's access policy assignments.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::azure;
+use crate::events::Flow;
 
 /// The object id of a principal: what Redis expects as the user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -78,6 +79,21 @@ pub struct Identity {
     pub client_id: ClientId,
     /// How long its tokens are valid; `None` for what Azure gives.
     pub token_lifetime: Option<Duration>,
+}
+
+impl Identity {
+    /// How it gets its tokens, if it is not asked: an application by the first of its credentials.
+    pub(crate) fn usual_flow(&self) -> Flow {
+        match &self.kind {
+            IdentityKind::SystemAssigned | IdentityKind::UserAssigned { .. } => Flow::ManagedIdentity,
+            IdentityKind::User { .. } => Flow::AzureCli,
+            IdentityKind::ServicePrincipal { credentials, .. } => match credentials.first() {
+                Some(Credential::Certificate(_)) => Flow::ClientCertificate,
+                Some(Credential::Federated(_)) => Flow::FederatedCredential,
+                Some(Credential::Secret(_)) | None => Flow::ClientSecret,
+            },
+        }
+    }
 }
 
 /// The kinds of identity.

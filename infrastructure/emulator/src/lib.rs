@@ -55,7 +55,7 @@ mod token_cache;
 pub use assignment::{Assignment, AssignmentName};
 pub use cache::{AccessKeys, ClusteringPolicy};
 pub use configuration::{Configuration, Lifetime};
-pub use control::{Control, OpenConnection};
+pub use control::{Control, OpenConnection, Token};
 pub use directory::{
     CertificateSource, ClientId, Credential, Directory, FederatedCredential, Identity, IdentityKind, ObjectId,
 };

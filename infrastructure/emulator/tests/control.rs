@@ -327,6 +327,25 @@ fn a_program_with_an_access_key_finds_it_and_nobody() {
 }
 
 #[test]
+fn a_token_can_be_had_without_asking_entra_id_and_is_as_any_other() {
+    let emulator = Emulator::start().unwrap();
+    let control = emulator.control();
+    for identity in control.directory().identities.iter().filter(|identity| identity.name != "unassigned") {
+        control.set_fault(Service::Entra, Fault::Hang, None).unwrap();
+        let token = control.issue_token(&identity.name).unwrap();
+        assert_eq!(token.user_name, identity.object_id);
+        assert!(token.lifetime >= Duration::from_secs(3600) && !format!("{token:?}").contains(&token.secret));
+        let mut client = Client::connect(&emulator);
+        assert_eq!(client.sign_in(&token.user_name.to_string(), &token.secret), "+OK", "{}", identity.name);
+    }
+    let reply = Api::of(&emulator).call("POST", "/v1/identities/user/tokens", Value::Null).json;
+    let claims = support::claims(reply["token"].as_str().unwrap());
+    assert_eq!((&reply["user_name"], &reply["expires_on"]), (&claims["oid"], &claims["exp"]));
+    let log = serde_json::to_string(&emulator.events()).unwrap();
+    assert!(log.contains(&format!("user: <token uti={}>", claims["uti"].as_str().unwrap())) && !log.contains("eyJ"));
+}
+
+#[test]
 fn a_reset_makes_everything_as_it_was_at_the_start() {
     let emulator = Emulator::builder().access_keys(true).start().unwrap();
     let (control, api) = (emulator.control(), Api::of(&emulator));
@@ -730,6 +749,8 @@ fn cases() -> Vec<Case> {
             Value::Null,
             200,
         ),
+        ("POST", "/v1/identities/{name}/tokens", "/v1/identities/user/tokens", Value::Null, 201),
+        ("POST", "/v1/identities/{name}/tokens", "/v1/identities/nobody/tokens", Value::Null, 404),
         ("PUT", assignment, "/v1/assignments/orders", json!({ "identity": "orders" }), 201),
         ("PUT", assignment, "/v1/assignments/orders", json!({ "identity": "orders", "access_string": "+get ~*" }), 200),
         ("PUT", assignment, "/v1/assignments/orders", json!({ "identity": "orders", "access_string": "on" }), 422),

@@ -51,11 +51,16 @@ impl State {
         self.command(arguments).output().unwrap()
     }
 
-    /// What `control` prints.
-    fn control(&self, arguments: &[&str]) -> String {
-        let output = self.run(&[&["control"], arguments].concat());
+    /// What a command prints.
+    fn prints(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
         text(&output.stdout)
+    }
+
+    /// What `control` prints.
+    fn control(&self, arguments: &[&str]) -> String {
+        self.prints(&[&["control"], arguments].concat())
     }
 
     /// What `control --json` prints.
@@ -151,9 +156,9 @@ fn each_command_changes_the_emulator_that_runs() {
     let named = |name: &str| identities.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
     assert_eq!(named("orders")["token_lifetime_seconds"], 300);
     assert_eq!(named("service-principal")["token_lifetime_seconds"], 10);
-    assert!(state.control(&["environment", "service-principal"]).contains("AZURE_CLIENT_SECRET=new\n"));
+    assert!(state.prints(&["env", "--as", "service-principal"]).contains("export AZURE_CLIENT_SECRET=new\n"));
     assert!(state.control(&["identities"]).contains("orders"));
-    let msi = state.control(&["environment", "user", "--hosting", "msi-2017", "--proxy"]);
+    let msi = state.prints(&["env", "--as", "user", "--hosting", "msi-2017", "--proxy"]);
     assert!(msi.contains("MSI_ENDPOINT=http://127.0.0.1:") && msi.contains("HTTPS_PROXY=http://"), "{msi}");
 
     let created =
@@ -288,7 +293,6 @@ fn mistakes_are_named_with_the_remedy() {
         &["identity", "set", "x", "--kind", "user-assigned", "--secret", "hunter2"],
         "'secrets' belongs to another kind",
     );
-    says(&["environment", "nobody"], "the directory has: system, user");
     says(&["assignment", "remove", "nobody"], "there is no assignment 'nobody'; the cache has: system, user");
     says(&["assignment", "set", "second", "--identity", "user"], "has the assignment 'user' already");
     says(&["assignment", "set", "a", "--identity", "unassigned", "--access-string", "on"], "InvalidAccessString");
@@ -440,4 +444,121 @@ fn a_configuration_a_policy_and_access_keys_can_be_given_at_the_start() {
     fails(&["--as", "system", "--config", &config], "there is no identity 'system'; the directory has: orders");
     fails(&["--as", "system", "--config", "/no/such.toml"], "/no/such.toml: it can't be read");
     fails(&["--as", "system", "--clustering-policy", "Sharded"], "NoCluster, EnterpriseCluster and OSSCluster");
+}
+
+#[test]
+fn env_prints_what_exec_sets_for_whoever_reads_it() {
+    let state = State::new();
+    let emulator = state.start(&["--access-keys"]);
+    let json: Value = serde_json::from_str(&state.prints(&["env", "--as", "user", "--format", "json"])).unwrap();
+    let names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    assert!(names.starts_with(&[
+        "REDIS_HOST",
+        "REDIS_PORT",
+        "IDENTITY_ENDPOINT",
+        "IDENTITY_HEADER",
+        "AZURE_CLIENT_ID"
+    ]));
+    for (format, line) in [("dotenv", "REDIS_HOST=localhost\n"), ("github", "REDIS_HOST=localhost\n")] {
+        let printed = state.prints(&["env", "--as", "user", "--format", format]);
+        assert!(printed.starts_with(line) && printed.lines().count() == names.len(), "{printed}");
+    }
+    assert!(state.prints(&["env", "--as", "access-key"]).contains("export REDIS_ACCESS_KEY="));
+
+    // A shell that evaluates it can do what a command below `exec` can.
+    let script = r#"
+        eval "$("$0" env --as developer --control)"
+        test "$(command -v az)" = "$(echo "$PATH" | cut -d: -f1)/az" && test -n "$IDENTITY_HEADER" && command -v cat >/dev/null &&
+        unset AMR_EMULATOR_STATE && "$0" control --json status"#;
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", script, PROGRAM]).env("AMR_EMULATOR_STATE", state.folder()).output().unwrap();
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    assert_eq!(status["process"], emulator.child.id());
+    // The folder of `az` gets in front of the caller's PATH, and not in front of the emulator's.
+    let mut command = state.command(&["env", "--as", "developer", "--format", "json"]);
+    let json: Value = serde_json::from_slice(&command.env("PATH", "/of/the/caller").output().unwrap().stdout).unwrap();
+    assert!(json["PATH"].as_str().unwrap().ends_with("/az/developer:/of/the/caller"), "{json}");
+    assert!(state.error(&["env", "--as", "nobody"]).contains("the directory has: system, user"));
+}
+
+#[test]
+fn token_prints_a_token_and_says_beside_it_how_to_use_it() {
+    let state = State::new();
+    let _emulator = state.start(&[]);
+    let output = state.run(&["token", "--as", "user"]);
+    let (token, hint) = (text(&output.stdout), text(&output.stderr));
+    assert!(token.starts_with("eyJ") && token.lines().count() == 1, "{token}");
+    assert!(hint.contains("REDISCLI_AUTH=\"$(amr-emulator token -q --as user)\" redis-cli -h localhost -p "), "{hint}");
+    assert!(hint.contains("--user 0b1ec700-0000-4000-8000-000000000002") && !hint.contains("eyJ"), "{hint}");
+    let of = |arguments: &[&str]| -> Value { serde_json::from_str(&state.prints(arguments)).unwrap() };
+    assert_eq!(
+        of(&["token", "--json"])["user_name"],
+        "0b1ec700-0000-4000-8000-000000000001",
+        "of the first assignment"
+    );
+    assert_eq!(text(&state.run(&["token", "--quiet"]).stderr), "");
+
+    // What the hint says is done, where there is a redis-cli.
+    let command = hint.lines().nth(1).unwrap().replace("amr-emulator", PROGRAM);
+    let script = format!("command -v redis-cli >/dev/null || {{ echo none; exit; }}; {} ACL WHOAMI", command.trim());
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", &script]).env("AMR_EMULATOR_STATE", state.folder()).output().unwrap();
+    match text(&output.stdout).trim() {
+        "none" => eprintln!("skipped: there is no redis-cli here"),
+        said => assert_eq!(said.trim_matches('"'), "0b1ec700-0000-4000-8000-000000000002", "{}", text(&output.stderr)),
+    }
+}
+
+#[test]
+fn wait_ends_when_the_emulator_answers_and_not_before() {
+    let state = State::new();
+    let none = state.error(&["wait", "--timeout", "1s"]);
+    assert!(none.contains("waited for 1 s: no emulator runs with the state folder"), "{none}");
+    // One that was killed has left its file behind.
+    state.start(&[]);
+    assert!(state.announcement().exists());
+    let mut waiting = Reader::of(state.command(&["wait"]));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(waiting.child.try_wait().unwrap().is_none(), "nobody answers yet");
+    let _emulator = state.start(&[]);
+    assert!(waiting.child.wait().unwrap().success());
+}
+
+#[test]
+fn completions_know_each_command() {
+    let state = State::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = state.prints(&["completions", shell]);
+        for word in ["exec", "completions", "fail-over", "clustering-policy"] {
+            assert!(script.contains(word), "{shell}: {word} is missing");
+        }
+        assert!(!script.contains("guard"), "{shell} offers what is internal");
+    }
+    let script = r#"source <("$0" completions bash); COMP_WORDS=(amr-emulator tok); COMP_CWORD=1; _amr__emulator amr-emulator tok amr-emulator; echo "${COMPREPLY[@]}""#;
+    let output = Command::new("bash").args(["-c", script, PROGRAM]).output().unwrap();
+    assert_eq!(text(&output.stdout), "token\n", "{}", text(&output.stderr));
+}
+
+/// What the help shows is what the command understands: each example is tried as far as its words go.
+#[test]
+fn the_examples_of_the_help_are_understood() {
+    let state = State::new();
+    let mut examples = Vec::new();
+    for command in [&[][..], &["exec"], &["env"], &["token"], &["wait"], &["events"], &["control"], &["completions"]] {
+        let help = state.prints(&[command, &["--help"]].concat());
+        examples.extend(help.split("amr-emulator ").skip(1).map(|rest| {
+            let end = rest.find(['\n', ')', '>', '&']).unwrap_or(rest.len());
+            rest[..end].split("   ").next().unwrap().trim().to_owned()
+        }));
+    }
+    let commands = ["exec", "env", "token", "wait", "events", "control", "completions", "doctor"];
+    let is_one = |example: &&String| commands.iter().any(|name| example.starts_with(&format!("{name} ")));
+    // Not the lines that say what can be written.
+    let examples: Vec<_> = examples.iter().filter(is_one).filter(|example| !example.contains(['<', '['])).collect();
+    assert!(examples.len() >= 12, "{examples:?}");
+    for example in examples {
+        let script = format!("\"$0\" {example} --help", example = example.split(" -- ").next().unwrap());
+        let output = Command::new("sh").args(["-c", &script, PROGRAM]).output().unwrap();
+        assert!(output.status.success(), "{example}: {}", text(&output.stderr));
+    }
 }

@@ -16,7 +16,7 @@ use super::problem::{BadBody, BadQuery, Conflicting, NotThere, Problem};
 use super::request::{Json, Path, Query};
 use crate::Error;
 use crate::configuration::{Kind, WrittenFederatedCredential, WrittenIdentity};
-use crate::control::Control;
+use crate::control::{Control, Token};
 use crate::directory::{ClientId, Credential, Directory, Identity, IdentityKind, ObjectId};
 use crate::environment::Hosting;
 
@@ -384,4 +384,39 @@ pub(super) async fn environment(
     })
     .await?;
     Ok(Reply(environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+}
+
+/// A token, and who signs in with it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(super) struct TokenReply {
+    /// Object id of the principal: the user name
+    #[schema(value_type = Uuid)]
+    user_name: ObjectId,
+    /// The password
+    token: String,
+    /// Seconds that it is good for
+    expires_in: u64,
+    /// Until when, in seconds since 1970
+    expires_on: u64,
+}
+
+/// Makes a token for Redis, without anybody having asked Entra ID for it
+///
+/// As the identity would get it at this moment. No fault concerns it.
+#[utoipa::path(
+    post, path = "/v1/identities/{name}/tokens", tag = "directory", security(("token" = [])),
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 201, description = "The token", body = TokenReply), Guarded, NotThere)
+)]
+pub(super) async fn issue_token(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, Reply<TokenReply>), Problem> {
+    act(control, move |control| {
+        let Token { user_name, secret, lifetime, expires } = control.issue_token(&name)?;
+        let reply = TokenReply { user_name, token: secret, expires_in: lifetime.as_secs(), expires_on: expires };
+        Ok((StatusCode::CREATED, Reply(reply)))
+    })
+    .await
 }

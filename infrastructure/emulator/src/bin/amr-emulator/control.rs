@@ -1,17 +1,16 @@
 //! `amr-emulator control`: changes a running emulator. Each command is one request to its control API.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use azure_managed_redis_emulator::{Hosting, Lifetime};
+use azure_managed_redis_emulator::Lifetime;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 use ureq::http::StatusCode;
 
-use crate::running::Running;
-use crate::{CertificateFormat, Failure, State};
+use crate::running::{self, Running, segment};
+use crate::{Failure, State};
 
 /// For the help.
 pub(crate) const FOUND_BY: &str = "It finds the emulator by its state folder, or by AMR_EMULATOR_CONTROL and \
@@ -40,20 +39,6 @@ enum Command {
     /// Set or remove an identity
     #[command(subcommand)]
     Identity(IdentityCommand),
-    /// The environment of a program that runs as an identity, as NAME=VALUE lines
-    Environment {
-        /// Name of the identity
-        name: String,
-        /// Where the program runs, as with `exec`
-        #[arg(long, default_value_t, value_name = "HOSTING")]
-        hosting: Hosting,
-        /// Let it reach Entra ID through the emulator's proxy
-        #[arg(long)]
-        proxy: bool,
-        /// What AZURE_CLIENT_CERTIFICATE_PATH names, as with `exec`
-        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-        certificate_format: CertificateFormat,
-    },
     /// The access policy assignments of the cache
     Assignments,
     /// Set or remove an access policy assignment
@@ -336,17 +321,6 @@ pub(crate) fn run(options: Control) -> Result<ExitCode, Failure> {
             delete(&format!("/v1/identities/{}", segment(&name)))?;
             done(format!("identity {name} is removed; the tokens that it has stay good"))
         }
-        Command::Environment { name, hosting, proxy, certificate_format } => {
-            if let Some(warning) = hosting.warning() {
-                eprintln!("amr-emulator: WARNING: {warning}");
-            }
-            let pfx = certificate_format == CertificateFormat::Pfx;
-            let query = format!("hosting={hosting}&proxy={proxy}&pfx={pfx}");
-            shown(get(&format!("/v1/identities/{}/environment?{query}", segment(&name)))?, |reply| {
-                let variables = reply.as_object().into_iter().flatten();
-                variables.map(|(name, value)| format!("{name}={}", cell(value))).collect::<Vec<_>>().join("\n")
-            })
-        }
         Command::Assignments => shown(get("/v1/assignments")?, |reply| {
             table(&reply["assignments"], &["name", "identity", "object_id", "access_string"])
         }),
@@ -441,10 +415,7 @@ pub(crate) fn run(options: Control) -> Result<ExitCode, Failure> {
         }
     };
     let text = if options.json { serde_json::to_string_pretty(&reply)? } else { text };
-    match writeln!(io::stdout().lock(), "{text}") {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    running::print(&(text + "\n"))
 }
 
 impl IdentityOptions {
@@ -498,11 +469,6 @@ fn set(body: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>
     if let Some(value) = value {
         body.insert(name.to_owned(), value.into());
     }
-}
-
-/// A name as a part of an address.
-fn segment(name: &str) -> String {
-    form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 /// A reply, and how a person is told of it.

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 
-use crate::{CertificateFormat, Exec, Failure, running};
+use crate::{CertificateFormat, Exec, Failure, Surroundings, guard, running};
 
 /// Signals that are meant for the command.
 const FORWARDED: &[i32] = &[SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
@@ -27,14 +27,12 @@ pub(crate) fn run(options: Exec) -> Result<ExitCode, Failure> {
     }
     let emulator = builder.start()?;
     let environment = environment(&options, &emulator)?;
-    if let Some(warning) = options.hosting.warning() {
-        eprintln!("amr-emulator: WARNING: {warning}");
-    }
+    options.surroundings.warn();
 
     // The command runs below a guard, which outlives us and ends everything below it if we are killed.
     let (watched, held) = pipe_with(PipeFlags::CLOEXEC)?;
     let mut guard = Command::new(std::env::current_exe()?);
-    guard.arg("guard").arg("--watch").arg(watched.as_raw_fd().to_string()).arg("--").args(&options.command);
+    guard.arg(guard::NAME).arg("--watch").arg(watched.as_raw_fd().to_string()).arg("--").args(&options.command);
     for name in Environment::of_other_identities() {
         guard.env_remove(name);
     }
@@ -53,11 +51,12 @@ pub(crate) fn run(options: Exec) -> Result<ExitCode, Failure> {
 }
 
 fn environment(options: &Exec, emulator: &Emulator) -> Result<Environment, Failure> {
-    let mut environment = emulator.environment_in(options.hosting, &options.identity)?;
-    if options.proxy {
+    let Surroundings { hosting, proxy, certificate_format } = options.surroundings;
+    let mut environment = emulator.environment_in(hosting, &options.identity)?;
+    if proxy {
         environment = environment.through_proxy();
     }
-    if options.certificate_format == CertificateFormat::Pfx {
+    if certificate_format == CertificateFormat::Pfx {
         environment = environment.with_pfx()?;
     }
     Ok(environment)

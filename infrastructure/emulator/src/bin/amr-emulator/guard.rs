@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Failure, exec};
@@ -17,7 +18,28 @@ use crate::{Failure, exec};
 const NOT_FOUND: u8 = 127;
 const NOT_RUNNABLE: u8 = 126;
 
-pub(crate) fn run(watch: i32, command: &[OsString]) -> Result<ExitCode, Failure> {
+/// How `exec` calls it. No command for people: help and completions know nothing of it.
+#[derive(Parser)]
+pub(crate) struct Guard {
+    /// The pipe whose other end the caller holds.
+    #[arg(long)]
+    watch: i32,
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// Its name on the command line.
+pub(crate) const NAME: &str = "guard";
+
+impl Guard {
+    /// The guard, if this process is to be one.
+    pub(crate) fn called() -> Option<Self> {
+        let mut arguments = std::env::args_os().skip(1);
+        arguments.next().is_some_and(|name| name == NAME).then(|| Self::parse_from(std::env::args_os().skip(1)))
+    }
+}
+
+pub(crate) fn run(Guard { watch, command }: Guard) -> Result<ExitCode, Failure> {
     // SAFETY: `exec` opened this descriptor for us and nothing else in this process uses it.
     let watch = unsafe { OwnedFd::from_raw_fd(watch) };
     rustix::io::fcntl_setfd(&watch, rustix::io::FdFlags::CLOEXEC)

@@ -2,11 +2,14 @@
 
 mod control;
 mod doctor;
+mod env;
 mod events;
 mod exec;
 mod guard;
 mod running;
 mod settings;
+mod token;
+mod wait;
 
 use std::fs;
 use std::io;
@@ -15,7 +18,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use azure_managed_redis_emulator::{Builder, ClusteringPolicy, Configuration, Emulator, Hosting, Lifetime};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use running::Announcement;
 
@@ -25,7 +29,7 @@ use running::Announcement;
 /// Without a command it runs until Ctrl-C and prints the settings that programs need. What happens is told on standard error,
 /// and why a sign-in was refused is told there only: the client just sees WRONGPASS.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, after_long_help = TOUR)]
 struct Cli {
     #[command(flatten)]
     run: Run,
@@ -33,27 +37,60 @@ struct Cli {
     command: Option<Command>,
 }
 
+const TOUR: &str = "A tour:
+  amr-emulator exec --as user -- python3 app.py   run a program in an emulator of its own, and stop both
+
+  amr-emulator                                    or let one run, on port 10000, and in another terminal
+  eval \"$(amr-emulator env --as user)\"            give a shell the variables of an identity
+  python3 app.py                                  which the program finds as it would in Azure
+  amr-emulator events --follow                    see who signs in, and why not
+  amr-emulator control expire                     cut all connections as if their tokens had run out
+  amr-emulator control fault set entra --fail 503 --for 30s
+  amr-emulator control reset                      everything as at the start
+  amr-emulator doctor localhost                   go the way of a client, step by step";
+
+const EXEC_EXAMPLES: &str = "Examples:
+  amr-emulator exec --as user -- python3 app.py
+  amr-emulator exec --as system --lifetime system=10s -- ./my-server
+  amr-emulator exec --as service-principal --clustering-policy OSSCluster -- cargo test
+  amr-emulator exec --as access-key -- sh -c 'echo $REDIS_ACCESS_KEY'
+
+It ends with the exit code of the command; its own failures have the code 125. The command finds AMR_EMULATOR_CONTROL and
+AMR_EMULATOR_CONTROL_TOKEN too, so that it can change its emulator, over HTTP or with `amr-emulator control`.";
+
+const COMPLETIONS_EXAMPLES: &str = "Examples:
+  amr-emulator completions bash > ~/.local/share/bash-completion/completions/amr-emulator
+  amr-emulator completions zsh > ~/.zfunc/_amr-emulator        with ~/.zfunc in fpath
+  amr-emulator completions fish > ~/.config/fish/completions/amr-emulator.fish";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run a command with an emulator of its own, in the environment that Azure would give it
-    #[command(after_help = "Example: amr-emulator exec --as user -- python3 app.py")]
+    #[command(after_help = EXEC_EXAMPLES)]
     Exec(Exec),
     /// Print what the emulator that runs (or ran last) has seen
     Events(events::Events),
     /// Change the emulator that runs: identities, assignments, faults, keys, connections, engines
     #[command(after_help = control::FOUND_BY)]
     Control(control::Control),
+    /// Print the variables of a program that runs as an identity in the emulator that runs
+    #[command(after_help = env::EXAMPLES)]
+    Env(env::Env),
+    /// Print a token of an identity, for redis-cli and the like
+    #[command(after_help = token::EXAMPLES)]
+    Token(token::Token),
+    /// Wait until an emulator that was started in the background answers
+    #[command(after_help = wait::EXAMPLE)]
+    Wait(wait::Wait),
+    /// Print what completes this command's words in a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
     /// Examine the way to a cache, here or in Azure, and say what is wrong with it
     #[command(after_long_help = doctor::help())]
     Doctor(doctor::Doctor),
-    #[command(hide = true)]
-    Guard {
-        /// The pipe whose other end the caller holds.
-        #[arg(long)]
-        watch: i32,
-        #[arg(last = true, required = true)]
-        command: Vec<std::ffi::OsString>,
-    },
 }
 
 #[derive(Args)]
@@ -83,15 +120,8 @@ struct Exec {
     /// Or access-key: nobody, with REDIS_ACCESS_KEY, and access keys switched on
     #[arg(long = "as", value_name = "IDENTITY")]
     identity: String,
-    /// Where it runs, for managed identities: app-service, imds (not for Rust and Go: they would ask the real address) or msi-2017
-    #[arg(long, default_value_t, value_name = "HOSTING")]
-    hosting: Hosting,
-    /// Set HTTPS_PROXY to the emulator's proxy, for programs that have login.microsoftonline.com built in
-    #[arg(long)]
-    proxy: bool,
-    /// What AZURE_CLIENT_CERTIFICATE_PATH names: a file in PEM, or PKCS#12 with an empty password
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    certificate_format: CertificateFormat,
+    #[command(flatten)]
+    surroundings: Surroundings,
     /// Port of Redis [default: a free one]
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     port: u16,
@@ -100,6 +130,30 @@ struct Exec {
     /// The command and its arguments
     #[arg(last = true, required = true)]
     command: Vec<std::ffi::OsString>,
+}
+
+/// What an identity finds around it, beside who it is.
+#[derive(Args, Default)]
+struct Surroundings {
+    /// Where the program runs, for managed identities: app-service, imds (not for Rust and Go: they would ask the real address) or
+    /// msi-2017
+    #[arg(long, default_value_t, value_name = "HOSTING")]
+    hosting: Hosting,
+    /// Set HTTPS_PROXY to the emulator's proxy, for programs that have login.microsoftonline.com built in
+    #[arg(long)]
+    proxy: bool,
+    /// What AZURE_CLIENT_CERTIFICATE_PATH names: a file in PEM, or PKCS#12 with an empty password
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    certificate_format: CertificateFormat,
+}
+
+impl Surroundings {
+    /// Tells what a person must know before a program runs there.
+    fn warn(&self) {
+        if let Some(warning) = self.hosting.warning() {
+            eprintln!("amr-emulator: WARNING: {warning}");
+        }
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, ValueEnum)]
@@ -117,7 +171,7 @@ struct Common {
     /// How the cache is clustered: NoCluster, EnterpriseCluster or OSSCluster [default: that of --config, or NoCluster]
     #[arg(long, value_name = "NAME")]
     clustering_policy: Option<ClusteringPolicy>,
-    /// Let access keys work from the start
+    /// Let access keys work from the start; `control access-keys show` tells them
     #[arg(long)]
     access_keys: bool,
     /// How long tokens of an identity are valid: user=6s, system=5m, service-principal=1h; can be repeated
@@ -147,19 +201,28 @@ struct State {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
-        None => run(&cli.run),
-        Some(Command::Exec(exec)) => exec::run(exec),
-        Some(Command::Events(options)) => events::run(&options),
-        Some(Command::Control(options)) => control::run(options),
-        Some(Command::Doctor(options)) => doctor::run(options),
-        Some(Command::Guard { watch, command }) => guard::run(watch, &command),
+    let result = match guard::Guard::called() {
+        Some(guard) => guard::run(guard),
+        None => obey(Cli::parse()),
     };
     result.unwrap_or_else(|error| {
         eprintln!("amr-emulator: {error}");
         ExitCode::from(FAILED)
     })
+}
+
+fn obey(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        None => run(&cli.run),
+        Some(Command::Exec(exec)) => exec::run(exec),
+        Some(Command::Events(options)) => events::run(&options),
+        Some(Command::Control(options)) => control::run(options),
+        Some(Command::Env(options)) => env::run(&options),
+        Some(Command::Token(options)) => token::run(&options),
+        Some(Command::Wait(options)) => wait::run(&options),
+        Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Doctor(options)) => doctor::run(options),
+    }
 }
 
 /// Exit code of our own failures: outside what commands below us commonly use, as with `env` and `timeout`.
@@ -186,6 +249,12 @@ fn run(options: &Run) -> Result<ExitCode, Failure> {
     settings::print(&emulator, &announcement.path, &mut io::stdout().lock())?;
     stop.wait();
     Ok(ExitCode::SUCCESS)
+}
+
+fn completions(shell: Shell) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "amr-emulator", &mut script);
+    running::print(&String::from_utf8(script)?)
 }
 
 impl Common {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use azure_managed_redis_emulator::Emulator;
@@ -72,6 +73,19 @@ pub(crate) fn none_with(state: &Path) -> Result<(), Failure> {
         status["process"]
     )
     .into())
+}
+
+/// A name as a part of an address.
+pub(crate) fn segment(name: &str) -> String {
+    form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+/// Prints what a command is for. Nobody minds if whoever reads it has seen enough.
+pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// A running emulator.
@@ -151,6 +165,10 @@ impl Running {
             .build()
             .new_agent();
         Ok(Running { address: format!("http://{authority}"), token, file, agent })
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// What tells this run of an emulator from others.

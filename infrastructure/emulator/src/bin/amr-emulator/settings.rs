@@ -5,6 +5,8 @@ use std::path::Path;
 
 use azure_managed_redis_emulator::{Emulator, Environment};
 
+use crate::env;
+
 /// Prints all settings. The client secret among them is the same for everybody; the token of the control API is in its file only.
 pub(crate) fn print(emulator: &Emulator, control: &Path, out: &mut impl Write) -> io::Result<()> {
     let directory = emulator.directory();
@@ -45,27 +47,8 @@ pub(crate) fn print(emulator: &Emulator, control: &Path, out: &mut impl Write) -
         // Access keys may be off.
         let Ok(environment) = emulator.environment(name) else { continue };
         writeln!(out, "\n# as {name}")?;
-        for (name, value) in &environment {
-            match name {
-                // In front of whatever the shell has that reads this.
-                "PATH" => {
-                    let folder = value.split(':').next().unwrap_or_default();
-                    writeln!(out, "export PATH={}:\"$PATH\"", quoted(folder))?;
-                }
-                _ => writeln!(out, "export {name}={}", quoted(value))?,
-            }
-        }
+        env::write_exports(&environment, out)?;
     }
     writeln!(out, "\nReady. Ctrl-C stops it.")?;
     out.flush()
-}
-
-/// For a POSIX shell.
-fn quoted(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:~".contains(c);
-    if !value.is_empty() && value.chars().all(plain) {
-        value.to_owned()
-    } else {
-        format!("'{}'", value.replace('\'', r"'\''"))
-    }
 }
