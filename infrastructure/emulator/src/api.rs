@@ -16,9 +16,11 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router, middleware};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa::OpenApi;
@@ -36,8 +38,12 @@ use problem::Problem;
 /// The largest body that a request may have. Honest ones have some hundred bytes.
 const LARGEST_BODY: usize = 64 * 1024;
 
-/// How long a client may take to send the head of a request.
-const HEAD_TIME: Duration = Duration::from_secs(5);
+/// How long a client may take to send the head of its first request.
+const FIRST_HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// The same for the next ones, from the end of the one before. Longer than HTTP clients keep a connection that they do not use, a
+/// minute at most for most of them: who sends a request while the connection is being closed only learns that it failed.
+const NEXT_HEAD_TIME: Duration = Duration::from_secs(130);
 
 /// Runs the control API of one emulator, from its start to its end.
 #[derive(Default)]
@@ -94,12 +100,27 @@ async fn accept(listener: TcpListener, router: Routes, stop: CancellationToken, 
 async fn serve(stream: TcpStream, router: Routes, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(Router::clone(&router)));
-    let mut connection = std::pin::pin!(connection);
+    server.timer(TokioTimer::new()).header_read_timeout(NEXT_HEAD_TIME);
+    let routes = TowerToHyperService::new(Router::clone(&router));
+    let (has_asked, first_request) = watch::channel(false);
+    let service = service_fn(move |request| {
+        has_asked.send_replace(true);
+        routes.call(request)
+    });
+    let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+    let first_request = async move {
+        let mut first_request = first_request;
+        tokio::time::timeout(FIRST_HEAD_TIME, first_request.wait_for(|asked| *asked)).await.is_ok()
+    };
+    let is_too_slow = async {
+        if first_request.await {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
         // An error is a client that went away or does not speak HTTP: nothing that anybody could act on.
         _ = &mut connection => return,
+        () = is_too_slow => return,
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;

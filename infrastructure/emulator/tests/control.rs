@@ -618,6 +618,27 @@ fn a_client_that_sends_too_much_or_too_slowly_is_cut_off() {
     });
 }
 
+/// Clients keep connections for the next request, and must not find them closed. A second one comes after a longer pause than a first
+/// one is waited for.
+#[test]
+fn a_connection_is_kept_for_the_next_request() {
+    let emulator = Emulator::start().unwrap();
+    let authority = emulator.control_address().strip_prefix("http://").unwrap().to_owned();
+    let token = emulator.control_token();
+    let request = format!("GET /v1/clock HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let mut stream = TcpStream::connect(&authority).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for pause in [0, 7, 0] {
+        std::thread::sleep(Duration::from_secs(pause));
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut reply = [0; 15];
+        stream.read_exact(&mut reply).expect("an answer on the same connection");
+        assert_eq!(&reply, b"HTTP/1.1 200 OK");
+        let mut rest = [0; 4096];
+        assert!(stream.read(&mut rest).unwrap() > 0);
+    }
+}
+
 // The description.
 
 /// Whether a value is as a schema of the description says. Knows the words that the description uses, and no others.
