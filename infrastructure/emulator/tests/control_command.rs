@@ -524,6 +524,19 @@ fn wait_ends_when_the_emulator_answers_and_not_before() {
     assert!(waiting.child.wait().unwrap().success());
 }
 
+/// As where a pipe is closed too early, or a program does not read what its child prints.
+#[test]
+fn it_goes_on_when_nobody_reads_its_settings() {
+    let state = State::new();
+    let mut child = state.command(FREE_PORTS).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    state.prints(&["wait"]);
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(state.json(&["status"])["process"], child.id());
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn completions_know_each_command() {
     let state = State::new();

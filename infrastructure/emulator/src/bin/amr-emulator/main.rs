@@ -110,6 +110,9 @@ struct Run {
     /// Port of the control API
     #[arg(long, default_value_t = 10_004)]
     control_port: u16,
+    /// Take free ports in place of all these, so that several can run at once
+    #[arg(long, conflicts_with_all = ["port", "entra_port", "managed_identity_port", "proxy_port", "control_port"])]
+    free_ports: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -234,19 +237,24 @@ fn run(options: &Run) -> Result<ExitCode, Failure> {
     let stop = exec::termination_signals()?;
     let state = options.common.state.folder()?;
     running::none_with(&state)?;
+    let port = |port| if options.free_ports { 0 } else { port };
     let events = events::file_in(&state, options.common.events.as_deref())?;
     let emulator = options
         .common
         .apply(Emulator::builder())?
-        .redis_port(options.port)
-        .entra_port(options.entra_port)
-        .managed_identity_port(options.managed_identity_port)
-        .proxy_port(options.proxy_port)
-        .control_port(options.control_port)
+        .redis_port(port(options.port))
+        .entra_port(port(options.entra_port))
+        .managed_identity_port(port(options.managed_identity_port))
+        .proxy_port(port(options.proxy_port))
+        .control_port(port(options.control_port))
         .events_file(events)
         .start()?;
     let announcement = Announcement::of(&emulator, &state)?;
-    settings::print(&emulator, &announcement.path, &mut io::stdout().lock())?;
+    match settings::print(&emulator, &announcement.path, &mut io::stdout().lock()) {
+        // Whoever started it need not read this.
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => return Err(e.into()),
+        _ => {}
+    }
     stop.wait();
     Ok(ExitCode::SUCCESS)
 }
