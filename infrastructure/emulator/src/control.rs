@@ -73,6 +73,8 @@ pub(crate) struct Places {
     pub(crate) control: u16,
     pub(crate) identity_header: String,
     pub(crate) trust_bundle: PathBuf,
+    /// The same certificates for Java.
+    pub(crate) trust_store: PathBuf,
     /// Where files for programs are written.
     pub(crate) run_folder: PathBuf,
 }

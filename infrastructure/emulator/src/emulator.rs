@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls_native_certs::load_native_certs;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -28,7 +30,7 @@ use crate::managed_identity::ManagedIdentity;
 use crate::proxy::Proxy;
 use crate::tenant::Tenant;
 use crate::tls::Tls;
-use crate::{Error, azure, http, proxy, token};
+use crate::{Error, azure, http, java_trust, proxy, token};
 
 /// The names that the certificates are for; Entra ID's is for those of the clouds too.
 const REDIS_NAMES: &[&str] = &["localhost"];
@@ -300,7 +302,7 @@ impl Builder {
         }
 
         let kept = self.state_folder.as_deref().unwrap_or(folder.path());
-        let (ca_file, trust_bundle) = write_trust(kept, keys.ca_pem())?;
+        let Trust { ca_file, bundle: trust_bundle, store: trust_store } = write_trust(kept, keys.ca_pem())?;
         let identity_header = match &self.state_folder {
             Some(state) => kept_identity_header(state)?,
             None => token::random_guid().to_string().to_uppercase(),
@@ -319,6 +321,7 @@ impl Builder {
             control: control_listener.port,
             identity_header,
             trust_bundle,
+            trust_store,
             run_folder,
         };
         let log = Arc::new(EventLog::new(Outputs { stderr: self.stderr, json_lines }));
@@ -609,18 +612,33 @@ fn remove_folders_of_the_dead() {
     }
 }
 
+/// Files by which programs trust the emulator.
+struct Trust {
+    ca_file: PathBuf,
+    bundle: PathBuf,
+    store: PathBuf,
+}
+
 /// Writes the CA, and the CA together with the machine's own roots: a program below must still reach the rest of the world.
-fn write_trust(folder: &Path, ca_pem: &str) -> Result<(PathBuf, PathBuf), Error> {
-    let ca_file = folder.join("ca.pem");
-    let bundle_file = folder.join("trust.pem");
+fn write_trust(folder: &Path, ca_pem: &str) -> Result<Trust, Error> {
+    let files = Trust {
+        ca_file: folder.join("ca.pem"),
+        bundle: folder.join("trust.pem"),
+        store: folder.join("trust.p12"),
+    };
+    let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(|e| Error::Keys(e.to_string()))?;
     let mut bundle = ca_pem.to_owned();
+    let mut all = vec![ca.to_vec()];
     for root in load_native_certs().certs {
         bundle.push_str(&pem(&root));
+        all.push(root.to_vec());
     }
-    for (path, text) in [(&ca_file, ca_pem), (&bundle_file, bundle.as_str())] {
-        write_private(path, text).map_err(|e| Error::State { path: path.clone(), why: e.to_string() })?;
+    let store = java_trust::store(&all).map_err(Error::Keys)?;
+    let contents = [(&files.ca_file, ca_pem.as_bytes()), (&files.bundle, bundle.as_bytes()), (&files.store, &store)];
+    for (path, content) in contents {
+        write_private(path, content).map_err(|e| Error::State { path: path.clone(), why: e.to_string() })?;
     }
-    Ok((ca_file, bundle_file))
+    Ok(files)
 }
 
 fn pem(certificate: &[u8]) -> String {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use crate::credentials::Credentials;
 use crate::directory::{Credential, Directory, Identity, IdentityKind};
-use crate::{Error, azure_cli, managed_identity};
+use crate::{Error, azure_cli, java_trust, managed_identity};
 
 /// Names and values, in the order in which they are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,11 +74,12 @@ pub(crate) struct Addresses<'a> {
     pub(crate) proxy: u16,
     pub(crate) identity_header: &'a str,
     pub(crate) trust_bundle: &'a Path,
+    pub(crate) trust_store: &'a Path,
     pub(crate) credentials: &'a Credentials,
     pub(crate) run_folder: &'a Path,
 }
 
-/// Every variable by which a client stack is told what to trust.
+/// Every variable that names a PEM file of what a client stack is to trust. Java has none: see `java_trust`.
 const TRUST: &[&str] = &[
     "SSL_CERT_FILE",       // OpenSSL, and with it Python's ssl, Rust's native roots, Go, .NET
     "REQUESTS_CA_BUNDLE",  // Python's requests, and with it MSAL and the Azure CLI
@@ -157,6 +158,7 @@ impl Environment {
         for name in TRUST {
             self.add(name, addresses.trust_bundle.display().to_string());
         }
+        self.add(java_trust::VARIABLE, java_trust::options(addresses.trust_store));
     }
 
     /// How the program gets a managed identity's tokens. Whoever has none finds an endpoint that says so: without one client
@@ -251,6 +253,9 @@ impl Environment {
             self.add(name, THIS_MACHINE.to_owned());
         }
         self.add("NODE_USE_ENV_PROXY", "1".to_owned());
+        if let Some((_, options)) = self.variables.iter_mut().find(|(name, _)| *name == java_trust::VARIABLE) {
+            *options = format!("{options} {}", java_trust::proxy_options(self.proxy));
+        }
         self
     }
 

@@ -43,6 +43,7 @@ mod front;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod java_trust;
 mod keys;
 mod listen;
 mod managed_identity;

@@ -92,7 +92,12 @@ fn a_token_is_had_through_the_proxy() {
         assert_eq!(environment.get(name), Some("localhost,127.0.0.1,::1"));
     }
     assert_eq!(environment.get("NODE_USE_ENV_PROXY"), Some("1"), "Node.js has to be told to look at the others");
-    assert_eq!(emulator.environment("service-principal").unwrap().get("HTTPS_PROXY"), None, "only where asked for");
+    let java = environment.get("JDK_JAVA_OPTIONS").unwrap();
+    let port = emulator.proxy_port();
+    assert!(java.contains(&format!(" -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort={port} ")), "{java}");
+    let direct = emulator.environment("service-principal").unwrap();
+    assert_eq!(direct.get("HTTPS_PROXY"), None, "only where asked for");
+    assert!(!direct.get("JDK_JAVA_OPTIONS").unwrap().contains("proxy"), "only where asked for");
 
     let (stream, _) = connect(&emulator, "login.microsoftonline.com:443");
     let body = format!(

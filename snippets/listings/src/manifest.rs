@@ -4,6 +4,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, anyhow, bail};
+use regex::Regex;
 use toml::Value;
 
 use crate::table::Stack;
@@ -23,6 +24,7 @@ enum Manifest {
     PackageJson,
     PyProject,
     GoMod,
+    Pom,
 }
 
 impl Manifest {
@@ -32,9 +34,10 @@ impl Manifest {
             Some("package.json") => Ok(Manifest::PackageJson),
             Some("pyproject.toml") => Ok(Manifest::PyProject),
             Some("go.mod") => Ok(Manifest::GoMod),
+            Some("pom.xml") => Ok(Manifest::Pom),
             _ => bail!(
-                "stack `{}` keeps its dependencies in {}, and only Cargo.toml, package.json, pyproject.toml and go.mod \
-                 can be read so far: add a kind to snippets/listings/src/manifest.rs",
+                "stack `{}` keeps its dependencies in {}, and only Cargo.toml, package.json, pyproject.toml, go.mod and \
+                 pom.xml can be read so far: add a kind to snippets/listings/src/manifest.rs",
                 stack.id,
                 stack.manifest.display()
             ),
@@ -46,6 +49,7 @@ impl Manifest {
             Manifest::Cargo | Manifest::PyProject => Ok(toml::from_str(text).context("it is not TOML")?),
             Manifest::PackageJson => Ok(serde_json::from_str(text).context("it is not JSON")?),
             Manifest::GoMod => Ok(go_requirements(text)),
+            Manifest::Pom => maven_coordinates(text),
         }
     }
 
@@ -58,12 +62,14 @@ impl Manifest {
             Manifest::GoMod => {
                 Ok(manifest.get(name).and_then(Value::as_str).map(|version| format!("{name} {version}")))
             }
+            Manifest::Pom => Ok(manifest.get(name).and_then(Value::as_str).map(str::to_owned)),
         }
     }
 }
 
 /// The lines of these dependencies in the stack's manifest: for Cargo what stands under
-/// `[dependencies]`, for Python requirements, for Node.js what `npm install` takes, for Go what stands under `require`.
+/// `[dependencies]`, for Python requirements, for Node.js what `npm install` takes, for Go what stands under `require`, for Maven
+/// `group:artifact:version`, without the version if the parent project decides on that, and `parent` before the parent.
 pub fn dependency_lines(stack: &Stack, names: &[String]) -> Result<Vec<String>> {
     let kind = Manifest::of(stack)?;
     let path = stack.directory.join(&stack.manifest);
@@ -113,6 +119,7 @@ pub(crate) fn instruction(stack: &Stack, names: &[String]) -> Result<Option<Inst
                 lines.iter().map(|line| line.replace(' ', "@")).collect::<Vec<_>>().join(" \\\n  ")
             ),
         },
+        Manifest::Pom => Instruction { caption: "Add to pom.xml", language: "xml", text: maven_elements(&lines)? },
     }))
 }
 
@@ -190,6 +197,65 @@ fn go_requirements(text: &str) -> Value {
         }
     }
     Value::Table(modules)
+}
+
+/// The parent and the dependencies of a `pom.xml`, by `group:artifact`, each as the line that tells of it.
+fn maven_coordinates(text: &str) -> Result<Value> {
+    let comment = Regex::new(r"(?s)<!--.*?-->")?;
+    let element = Regex::new(r"(?s)<(parent|dependency)>(.*?)</(?:parent|dependency)>")?;
+    let text = comment.replace_all(text, "");
+    let mut found = toml::Table::new();
+    for element in element.captures_iter(&text) {
+        let inner = |tag: &str| {
+            let (_, rest) = element[2].split_once(&format!("<{tag}>"))?;
+            rest.split_once(&format!("</{tag}>")).map(|(value, _)| value.trim().to_owned())
+        };
+        let (Some(group), Some(artifact)) = (inner("groupId"), inner("artifactId")) else {
+            bail!("it has a {} without groupId and artifactId", &element[1]);
+        };
+        let name = format!("{group}:{artifact}");
+        let kind = if &element[1] == "parent" { "parent " } else { "" };
+        let line = match inner("version") {
+            Some(version) => format!("{kind}{name}:{version}"),
+            None => format!("{kind}{name}"),
+        };
+        found.insert(name, Value::String(line));
+    }
+    Ok(Value::Table(found))
+}
+
+/// Such lines as a `pom.xml` has them.
+fn maven_elements(lines: &[String]) -> Result<String> {
+    let coordinates = |line: &str, indent: &str| -> Result<String> {
+        let mut parts = line.split(':');
+        let (Some(group), Some(artifact)) = (parts.next(), parts.next()) else {
+            bail!("`{line}` is not `group:artifact:version`");
+        };
+        let mut text = format!("{indent}<groupId>{group}</groupId>\n{indent}<artifactId>{artifact}</artifactId>\n");
+        if let Some(version) = parts.next() {
+            text.push_str(&format!("{indent}<version>{version}</version>\n"));
+        }
+        Ok(text)
+    };
+    let mut text = String::new();
+    for parent in lines.iter().filter_map(|line| line.strip_prefix("parent ")) {
+        text.push_str(&format!("<parent>\n{}</parent>\n\n", coordinates(parent, "  ")?));
+    }
+    text.push_str("<dependencies>\n");
+    for line in lines.iter().filter(|line| !line.starts_with("parent ")) {
+        text.push_str(&format!("  <dependency>\n{}  </dependency>\n", coordinates(line, "    ")?));
+    }
+    text.push_str("</dependencies>");
+    Ok(text)
+}
+
+/// A `pom.xml` that has these lines, and nothing else that a reader would have to know of.
+pub fn maven_project(lines: &[String]) -> Result<String> {
+    let elements = maven_elements(lines)?;
+    Ok(format!(
+        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n<modelVersion>4.0.0</modelVersion>\n\
+         <groupId>alone</groupId>\n<artifactId>listing</artifactId>\n<version>1</version>\n{elements}\n</project>\n"
+    ))
 }
 
 /// The project's name in a requirement, in the one spelling that PyPA's "Names and normalization"

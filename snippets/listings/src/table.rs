@@ -47,6 +47,8 @@ pub struct Stack {
     pub renews: Option<String>,
     /// The file in `folder` that declares the dependencies.
     pub manifest: PathBuf,
+    /// The exit status, besides 0, of a program that was asked to leave and did: some languages decide that themselves.
+    pub leaves_with: Option<i32>,
     /// `folder`, from the root of the file system or the working directory.
     #[serde(skip)]
     pub directory: PathBuf,

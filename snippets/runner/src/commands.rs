@@ -50,7 +50,7 @@ pub fn run(root: &Path, id: &str, show_environment: bool) -> Result<ExitStatus> 
         .collect();
     let verifier = Verifier::prepare(table, &wanted, None)?;
     let program = verifier.program(&listing)?;
-    let situation = situation(verifier.scenario(&listing)?, &listing);
+    let situation = situation(verifier.table(), verifier.scenario(&listing)?, &listing);
     let emulator = run::emulator(&situation).log_to_stderr(true).start().context("cannot start the emulator")?;
     eprintln!("{id} against {}", engine(&emulator));
     if show_environment {

@@ -104,6 +104,7 @@ impl fmt::Display for Complaint {
 pub(crate) fn judge(expect: &Expect, run: &Run) -> Vec<Complaint> {
     let mut complaints = judge_events(expect, &run.events);
     match run.ending {
+        Ending::LeftAsAsked(_) => {}
         Ending::Left(status) if status.success() => {}
         Ending::Left(status) => {
             complaints.push(Complaint::Ending(format!("the program {}", process::describe(status))));

@@ -167,7 +167,7 @@ fn comparable(recording: &impl Serialize) -> Result<String> {
     if let Some(members) = value.as_object_mut() {
         members.remove("engine");
         if let Some(versions) = members.get_mut("versions").and_then(Value::as_object_mut) {
-            for toolchain in ["rustc", "python", "node", "go"] {
+            for toolchain in ["rustc", "python", "node", "go", "java"] {
                 versions.remove(toolchain);
             }
         }
@@ -187,7 +187,7 @@ fn versions(stack: &dyn Ready, dependencies: &[String]) -> Result<BTreeMap<Strin
 
 fn exit(run: &Run) -> i32 {
     match run.ending {
-        Ending::Left(status) => status.code().unwrap_or(-1),
+        Ending::Left(status) | Ending::LeftAsAsked(status) => status.code().unwrap_or(-1),
         Ending::NeverLeft(_) | Ending::NeverShown(_) | Ending::Ended => -1,
     }
 }

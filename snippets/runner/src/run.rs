@@ -48,6 +48,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) proxy: bool,
     /// Its client takes a certificate as PKCS#12 only.
     pub(crate) pfx: bool,
+    /// The exit status, besides 0, with which it may leave when it is asked to.
+    pub(crate) leaves_with: Option<i32>,
 }
 
 /// When a program has shown enough.
@@ -82,6 +84,8 @@ pub(crate) struct Run {
 pub(crate) enum Ending {
     /// It left, by itself or because it was asked to.
     Left(ExitStatus),
+    /// It was asked to leave, and did so in the way of its language, with another status than 0.
+    LeftAsAsked(ExitStatus),
     /// What it was to show did not come in time, so it was ended.
     NeverShown(Duration),
     /// It did not leave in time, so it was ended.
@@ -114,7 +118,7 @@ pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
         Running::start(&mut command).with_context(|| format!("cannot start {}", program.executable.display()))?;
     let mut seen = Vec::new();
     let ending = meanwhile(&emulator, situation.meanwhile, || {
-        watch(&mut running, &emulator, situation.stop, started, &mut visits, &mut seen)
+        watch(&mut running, &emulator, situation, started, &mut visits, &mut seen)
     })??;
     seen.extend(visits.map(Visits::end).unwrap_or_default());
     let elapsed = started.elapsed();
@@ -238,11 +242,12 @@ pub(crate) fn meanwhile<T>(
 fn watch(
     running: &mut Running,
     emulator: &Emulator,
-    stop: Stop,
+    situation: &Situation,
     started: Instant,
     visits: &mut Option<Visits>,
     seen: &mut Vec<Result<Visit, String>>,
 ) -> Result<Ending> {
+    let stop = situation.stop;
     let limit = match stop {
         Stop::After(_, limit) => limit,
         Stop::Never | Stop::TlsFailure => LIMIT,
@@ -250,7 +255,8 @@ fn watch(
     let mut asked: Option<Instant> = None;
     loop {
         if let Some(status) = running.exited()? {
-            return Ok(Ending::Left(status));
+            let as_asked = asked.is_some() && status.code().is_some_and(|code| situation.leaves_with == Some(code));
+            return Ok(if as_asked { Ending::LeftAsAsked(status) } else { Ending::Left(status) });
         }
         if let Some(asked) = asked {
             if asked.elapsed() > LEAVING {

@@ -288,7 +288,7 @@ impl Verifier {
     pub(crate) fn fresh_recording(&self, listing: &Listing, policy: Option<Policy>) -> Result<Recording> {
         let scenario = self.scenario(listing)?;
         let policy = policy.or_else(|| scenario.policies.first().copied());
-        let situation = Situation { policy, ..situation(scenario, listing) };
+        let situation = Situation { policy, ..situation(&self.table, scenario, listing) };
         let run = run(&self.program(listing)?, &situation)?;
         let complaints = judge(&self.expect(listing)?, &run);
         if !complaints.is_empty() {
@@ -322,6 +322,7 @@ impl Verifier {
             meanwhile: None,
             proxy: mistake.proxy || listing.is_some_and(|listing| listing.proxy),
             pfx: listing.is_some_and(|listing| listing.pfx),
+            leaves_with: self.table.stack(&mistake.stack).and_then(|stack| stack.leaves_with),
             stop: match &mistake.stop_after {
                 Some(condition) => Stop::After(condition, SHOWN_WITHIN),
                 None => Stop::Never,
@@ -378,7 +379,7 @@ impl Verifier {
 
     fn distrust(&self, program: Program, listing: &Listing, trouble: Trouble) -> Result<(Vec<Complaint>, Run)> {
         let scenario = self.scenario(listing)?;
-        let situation = Situation { trouble: Some(trouble), stop: Stop::TlsFailure, ..situation(scenario, listing) };
+        let situation = Situation { trouble: Some(trouble), stop: Stop::TlsFailure, ..situation(&self.table, scenario, listing) };
         let run = run(&program, &situation)?;
         let untrusted = match trouble {
             Trouble::RedisOtherAuthority | Trouble::RedisOtherName => Service::Redis,
@@ -401,7 +402,7 @@ impl Verifier {
         let (complaints, run) = match mutation.trouble {
             Some(trouble) => self.distrust(program, listing, trouble)?,
             None => {
-                let mut situation = situation(scenario, listing);
+                let mut situation = situation(&self.table, scenario, listing);
                 if let Stop::After(condition, _) = situation.stop {
                     let lives = situation.lifetime.filter(|life| *life < SHORT_LIFE).map(|life| 2 * life);
                     situation.stop = Stop::After(condition, NEVER_SHOWN_WITHIN + lives.unwrap_or_default());
@@ -429,7 +430,7 @@ impl Verifier {
             None => bail!("it was not prepared"),
         };
         let scenario = self.scenario(listing)?;
-        let run = run(program, &situation(scenario, listing))?;
+        let run = run(program, &situation(&self.table, scenario, listing))?;
         let complaints = judge(&self.expect(listing)?, &run);
         match complaints.is_empty() {
             true => Ok(()),
@@ -460,7 +461,7 @@ fn made_alone(table: &Table, listing: &Listing, ready: &dyn Ready) -> Result<Pro
 }
 
 /// What a listing runs in when nothing is wrong.
-pub(crate) fn situation<'a>(scenario: &'a Scenario, listing: &'a Listing) -> Situation<'a> {
+pub(crate) fn situation<'a>(table: &Table, scenario: &'a Scenario, listing: &'a Listing) -> Situation<'a> {
     Situation {
         identity: &scenario.identity,
         lifetime: listing.lifetime.or(scenario.lifetime),
@@ -471,6 +472,7 @@ pub(crate) fn situation<'a>(scenario: &'a Scenario, listing: &'a Listing) -> Sit
         is_server: scenario.kind == Kind::Server,
         proxy: listing.proxy,
         pfx: listing.pfx,
+        leaves_with: table.stack(&listing.stack).and_then(|stack| stack.leaves_with),
         stop: match &scenario.stop_after {
             Some(condition) => Stop::After(condition, SHOWN_WITHIN),
             None => Stop::Never,
@@ -482,8 +484,9 @@ fn not_as_told(mistake: &Mistake, run: &Run) -> Vec<String> {
     let mut faults = Vec::new();
     match (run.ending, mistake.exit) {
         (Ending::Left(status), Exit::Success) if status.success() => {}
+        (Ending::LeftAsAsked(_), Exit::Success) => {}
         (Ending::Left(status), Exit::Failure) if !status.success() => {}
-        (Ending::Left(status), _) => faults.push(format!("the program {}", process::describe(status))),
+        (Ending::Left(status) | Ending::LeftAsAsked(status), _) => faults.push(format!("the program {}", process::describe(status))),
         (Ending::NeverLeft(limit) | Ending::NeverShown(limit), _) => {
             faults.push(format!("it was ended after {} s", limit.as_secs()));
         }
@@ -537,7 +540,7 @@ fn report<F: fmt::Display>(headline: &str, faults: &[F], run: &Run) -> String {
         section(&mut text, "Let pass", &passed.join("\n"), "");
     }
     let ending = match run.ending {
-        Ending::Left(status) => process::describe(status),
+        Ending::Left(status) | Ending::LeftAsAsked(status) => process::describe(status),
         Ending::NeverLeft(_) | Ending::NeverShown(_) | Ending::Ended => "was ended by the runner".to_string(),
     };
     let _ = write!(text, "The program {ending} after {:.1} s.", run.elapsed.as_secs_f32());

@@ -29,6 +29,7 @@ impl Control {
             proxy: places.proxy,
             identity_header: &places.identity_header,
             trust_bundle: &places.trust_bundle,
+            trust_store: &places.trust_store,
             credentials: &self.0.tenant.credentials,
             run_folder: &places.run_folder,
         };

@@ -2,6 +2,7 @@
 //! A further stack is one more file here and one more arm in [`toolchain`].
 
 mod go;
+mod maven;
 mod nodejs;
 mod python;
 mod rust;
@@ -90,6 +91,7 @@ pub(crate) fn toolchain(stack: &Stack) -> Result<&'static dyn Toolchain> {
         "python" => &python::Python,
         "javascript" => &nodejs::NodeJs,
         "go" => &go::Go,
+        "java" => &maven::Maven,
         other => bail!(
             "the runner has no toolchain for the language `{other}` of the stack `{}`: add one in \
              snippets/runner/src/stack/",
@@ -107,11 +109,17 @@ fn interpreter(name: &str, asked: &[&str], oldest: &str, install: &'static str) 
         .find(|file| file.is_file())
         .ok_or_else(|| missing(format!("there is no {name} on the PATH")))?;
     let version = match process::output(Command::new(&program).args(asked), Duration::from_secs(60)) {
-        Ok((status, printed)) if status.success() => printed.stdout.trim().trim_start_matches('v').to_string(),
+        Ok((status, printed)) if status.success() => version_in(&printed.stdout),
         _ => return Err(missing(format!("{} does not run", program.display()))),
     };
     new_enough(&program.display(), &version, oldest, install)?;
     Ok((program, version))
+}
+
+/// `24.5.0` in `v24.5.0`, `17.0.21` in `openjdk 17.0.21 2026-11-17`.
+fn version_in(printed: &str) -> String {
+    let mut words = printed.split_whitespace().map(|word| word.trim_start_matches('v'));
+    words.find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap_or_default().to_string()
 }
 
 fn new_enough(program: &dyn fmt::Display, version: &str, oldest: &str, install: &str) -> Result<(), NotReady> {
@@ -147,6 +155,15 @@ fn read(path: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_is_found_among_other_words() {
+        assert_eq!(version_in("v24.5.0\n"), "24.5.0");
+        assert_eq!(version_in("3.13.0rc1"), "3.13.0rc1");
+        assert_eq!(version_in("openjdk 17.0.21 2026-11-17\nOpenJDK Runtime"), "17.0.21");
+        assert_eq!(version_in("Apache Maven 3.8.7\nMaven home: /usr"), "3.8.7");
+        assert_eq!(version_in("no version"), "");
+    }
 
     #[test]
     fn versions_are_compared_as_numbers() {

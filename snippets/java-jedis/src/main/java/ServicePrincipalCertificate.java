@@ -1,0 +1,57 @@
+import java.io.File;
+import java.io.IOException;
+import java.security.GeneralSecurityException;
+import java.security.KeyStore;
+import java.security.PrivateKey;
+import java.security.cert.X509Certificate;
+import java.util.Set;
+import redis.clients.authentication.core.TokenAuthConfig;
+import redis.clients.authentication.entraid.EntraIDTokenAuthConfigBuilder;
+import redis.clients.jedis.DefaultJedisClientConfig;
+import redis.clients.jedis.HostAndPort;
+import redis.clients.jedis.RedisClient;
+import redis.clients.jedis.SslOptions;
+import redis.clients.jedis.authentication.AuthXManager;
+
+/** Signs in to Azure Managed Redis as a service principal that proves itself with a certificate. */
+public class ServicePrincipalCertificate {
+  public static void main(String[] args) throws IOException, GeneralSecurityException {
+    var address =
+        new HostAndPort(
+            System.getenv("REDIS_HOST"),
+            Integer.parseInt(System.getenv().getOrDefault("REDIS_PORT", "10000")));
+    // ANCHOR: shown
+    // A .pfx file: the certificate and its private key, here without a password.
+    char[] password = {};
+    var store =
+        KeyStore.getInstance(new File(System.getenv("AZURE_CLIENT_CERTIFICATE_PATH")), password);
+    String alias = store.aliases().nextElement();
+
+    TokenAuthConfig tokens =
+        EntraIDTokenAuthConfigBuilder.builder()
+            .scopes(Set.of("https://redis.azure.com/.default"))
+            .clientId(System.getenv("AZURE_CLIENT_ID"))
+            .key(
+                (PrivateKey) store.getKey(alias, password),
+                (X509Certificate) store.getCertificate(alias))
+            // The default is the tenant "common", which is nobody's.
+            .authority("https://login.microsoftonline.com/" + System.getenv("AZURE_TENANT_ID"))
+            .tokenRequestExecTimeoutInMs(10_000)
+            .build();
+    // Fetches a token when the client is built, and the next one before it expires.
+    var signIn = new AuthXManager(tokens);
+    var config =
+        DefaultJedisClientConfig.builder()
+            .sslOptions(SslOptions.defaults())
+            .authXManager(signIn)
+            .build();
+
+    try (var redis = RedisClient.builder().hostAndPort(address).clientConfig(config).build()) {
+      System.out.println(redis.ping());
+    } finally {
+      // Its threads would keep the program running if there is no token at the start.
+      signIn.stop();
+    }
+    // ANCHOR_END: shown
+  }
+}
