@@ -69,7 +69,8 @@ impl Manifest {
 
 /// The lines of these dependencies in the stack's manifest: for Cargo what stands under
 /// `[dependencies]`, for Python requirements, for Node.js what `npm install` takes, for Go what stands under `require`, for Maven
-/// `group:artifact:version`, without the version if the parent project decides on that, and `parent` before the parent.
+/// `group:artifact:version`, without the version if the parent project decides on that, with `parent` before the parent and `bom`
+/// before an imported list of versions.
 pub fn dependency_lines(stack: &Stack, names: &[String]) -> Result<Vec<String>> {
     let kind = Manifest::of(stack)?;
     let path = stack.directory.join(&stack.manifest);
@@ -214,7 +215,11 @@ fn maven_coordinates(text: &str) -> Result<Value> {
             bail!("it has a {} without groupId and artifactId", &element[1]);
         };
         let name = format!("{group}:{artifact}");
-        let kind = if &element[1] == "parent" { "parent " } else { "" };
+        let kind = match (&element[1], inner("scope").as_deref()) {
+            ("parent", _) => "parent ",
+            (_, Some("import")) => "bom ",
+            _ => "",
+        };
         let line = match inner("version") {
             Some(version) => format!("{kind}{name}:{version}"),
             None => format!("{kind}{name}"),
@@ -241,8 +246,20 @@ fn maven_elements(lines: &[String]) -> Result<String> {
     for parent in lines.iter().filter_map(|line| line.strip_prefix("parent ")) {
         text.push_str(&format!("<parent>\n{}</parent>\n\n", coordinates(parent, "  ")?));
     }
+    let boms: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("bom ")).collect();
+    if !boms.is_empty() {
+        text.push_str("<dependencyManagement>\n  <dependencies>\n");
+        for bom in boms {
+            let inside = "      ";
+            let coordinates = coordinates(bom, inside)?;
+            text.push_str(&format!(
+                "    <dependency>\n{coordinates}{inside}<type>pom</type>\n{inside}<scope>import</scope>\n    </dependency>\n"
+            ));
+        }
+        text.push_str("  </dependencies>\n</dependencyManagement>\n\n");
+    }
     text.push_str("<dependencies>\n");
-    for line in lines.iter().filter(|line| !line.starts_with("parent ")) {
+    for line in lines.iter().filter(|line| !line.contains(' ')) {
         text.push_str(&format!("  <dependency>\n{}  </dependency>\n", coordinates(line, "    ")?));
     }
     text.push_str("</dependencies>");

@@ -36,6 +36,7 @@ public class ServicePrincipalCertificate {
                 (X509Certificate) store.getCertificate(alias))
             // The default is the tenant "common", which is nobody's.
             .authority("https://login.microsoftonline.com/" + System.getenv("AZURE_TENANT_ID"))
+            // The default, a second, is short for the first: the program has only just started.
             .tokenRequestExecTimeoutInMs(10_000)
             .build();
     // Fetches a token when the client is built, and the next one before it expires.

@@ -24,7 +24,7 @@ public class ServicePrincipalSecret {
             .secret(System.getenv("AZURE_CLIENT_SECRET"))
             // The default is the tenant "common", which is nobody's.
             .authority("https://login.microsoftonline.com/" + System.getenv("AZURE_TENANT_ID"))
-            // Entra ID is asked three times for the first token.
+            // The default, a second, is short for the first: the program has only just started.
             .tokenRequestExecTimeoutInMs(10_000)
             .build();
     // Fetches a token when the client is built, and the next one before it expires.

@@ -19,6 +19,8 @@ public class SystemAssignedIdentity {
         EntraIDTokenAuthConfigBuilder.builder()
             .scopes(Set.of("https://redis.azure.com/.default"))
             .systemAssignedManagedIdentity()
+            // The default, a second, is short for the first: the program has only just started.
+            .tokenRequestExecTimeoutInMs(10_000)
             .build();
     // Fetches a token when the client is built, and the next one before it expires.
     var signIn = new AuthXManager(tokens);

@@ -23,6 +23,8 @@ public class UserAssignedIdentity {
             .scopes(Set.of("https://redis.azure.com/.default"))
             .userAssignedManagedIdentity(
                 UserManagedIdentityType.CLIENT_ID, System.getenv("AZURE_CLIENT_ID"))
+            // The default, a second, is short for the first: the program has only just started.
+            .tokenRequestExecTimeoutInMs(10_000)
             .build();
     // Fetches a token when the client is built, and the next one before it expires.
     var signIn = new AuthXManager(tokens);

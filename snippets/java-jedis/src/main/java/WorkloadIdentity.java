@@ -23,6 +23,7 @@ public class WorkloadIdentity {
     TokenAuthConfig tokens =
         AzureTokenAuthConfigBuilder.builder()
             .defaultAzureCredential(new DefaultAzureCredentialBuilder().build())
+            // The default, a second, is short for the first: the program has only just started.
             .tokenRequestExecTimeoutInMs(10_000)
             .build();
     // Fetches a token when the client is built, and the next one before it expires.

@@ -1,0 +1,56 @@
+import io.lettuce.authx.TokenBasedRedisCredentialsProvider;
+import io.lettuce.core.RedisClient;
+import io.lettuce.core.RedisURI;
+import java.io.File;
+import java.io.IOException;
+import java.security.GeneralSecurityException;
+import java.security.KeyStore;
+import java.security.PrivateKey;
+import java.security.cert.X509Certificate;
+import java.time.Duration;
+import java.util.Set;
+import redis.clients.authentication.core.TokenAuthConfig;
+import redis.clients.authentication.entraid.EntraIDTokenAuthConfigBuilder;
+
+/** Signs in to Azure Managed Redis as a service principal that proves itself with a certificate. */
+public class ServicePrincipalCertificate {
+  public static void main(String[] args) throws IOException, GeneralSecurityException {
+    // ANCHOR: shown
+    // A .pfx file: the certificate and its private key, here without a password.
+    char[] password = {};
+    var store =
+        KeyStore.getInstance(new File(System.getenv("AZURE_CLIENT_CERTIFICATE_PATH")), password);
+    String alias = store.aliases().nextElement();
+
+    TokenAuthConfig tokens =
+        EntraIDTokenAuthConfigBuilder.builder()
+            .scopes(Set.of("https://redis.azure.com/.default"))
+            .clientId(System.getenv("AZURE_CLIENT_ID"))
+            .key(
+                (PrivateKey) store.getKey(alias, password),
+                (X509Certificate) store.getCertificate(alias))
+            // The default is the tenant "common", which is nobody's.
+            .authority("https://login.microsoftonline.com/" + System.getenv("AZURE_TENANT_ID"))
+            // The default, a second, is short for the first: the program has only just started.
+            .tokenRequestExecTimeoutInMs(10_000)
+            .build();
+
+    try (var credentials = TokenBasedRedisCredentialsProvider.create(tokens)) {
+      // Without a first token connect() would wait for ever. Why there is none is in the log.
+      credentials.resolveCredentials().block(Duration.ofSeconds(30));
+
+      var uri =
+          RedisURI.builder()
+              .withHost(System.getenv("REDIS_HOST"))
+              .withPort(Integer.parseInt(System.getenv().getOrDefault("REDIS_PORT", "10000")))
+              .withSsl(true)
+              .withAuthentication(credentials)
+              .build();
+      try (var client = RedisClient.create(uri);
+          var connection = client.connect()) {
+        System.out.println(connection.sync().ping());
+      }
+    }
+    // ANCHOR_END: shown
+  }
+}
