@@ -65,6 +65,7 @@ pub struct Builder {
     configuration: Configuration,
     lifetimes: Vec<(String, Duration)>,
     engine: Option<PathBuf>,
+    modules: Vec<PathBuf>,
     redis_certificate: Presented,
     entra_certificate: Presented,
     unreachable: bool,
@@ -88,6 +89,7 @@ impl Default for Builder {
             configuration: Configuration::fixed(),
             lifetimes: Vec::new(),
             engine: None,
+            modules: Vec::new(),
             redis_certificate: Presented::Trusted,
             entra_certificate: Presented::Trusted,
             unreachable: false,
@@ -137,6 +139,12 @@ impl Builder {
     /// fetched with pip once.
     pub fn engine(mut self, path: impl Into<PathBuf>) -> Self {
         self.engine = Some(path.into());
+        self
+    }
+
+    /// A module that the engine loads, for example RedisJSON's; can be repeated.
+    pub fn module(mut self, path: impl Into<PathBuf>) -> Self {
+        self.modules.push(path.into());
         self
     }
 
@@ -290,6 +298,7 @@ impl Builder {
                 None => Keys::of_this_process(),
             });
             let cache = engine::find(engine.as_deref())
+                .and_then(|info| info.with_modules(&self.modules))
                 .and_then(|info| Cache::start(policy, info, access_keys, folder.path(), &shard_ports));
             (cache, keys.join().unwrap_or_else(|_| Err(Error::Keys("making the keys panicked".to_owned()))))
         });

@@ -76,6 +76,9 @@ impl Engine {
             folder = folder.display(),
             hash = sha256_hex(&password),
         );
+        for module in &info.modules {
+            config.push_str(&format!("loadmodule \"{}\"\n", module.display()));
+        }
         if let Some(node) = cluster {
             config.push_str(&node.settings(folder).map_err(why)?);
         }

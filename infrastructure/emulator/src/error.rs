@@ -31,6 +31,14 @@ pub enum Error {
         /// Why there is no other.
         why: String,
     },
+    /// A module is not there.
+    #[error("the module {} can't be used: {why}. Name a file that the engine can load, for example rejson.so", .path.display())]
+    Module {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
     /// An engine does not start.
     #[error("the engine {} can't be used: {why}", .path.display())]
     EngineStart {

@@ -258,6 +258,8 @@ pub(super) struct Engine {
     version: String,
     /// The program
     path: String,
+    /// The modules that it is started with
+    modules: Vec<String>,
     /// Whether it runs
     running: bool,
 }
@@ -275,6 +277,7 @@ pub(super) fn engine_of(control: &Control) -> Engine {
         name: info.name.clone(),
         version: info.version.clone(),
         path: info.path.display().to_string(),
+        modules: info.modules.iter().map(|module| module.display().to_string()).collect(),
         running: control.engine_runs(),
     }
 }

@@ -25,6 +25,8 @@ pub struct EngineInfo {
     pub version: String,
     /// The program.
     pub path: PathBuf,
+    /// The modules that it is started with.
+    pub modules: Vec<PathBuf>,
 }
 
 impl Display for EngineInfo {
@@ -38,6 +40,16 @@ impl EngineInfo {
     fn number(&self) -> Option<(u32, u32)> {
         let mut numbers = self.version.split('.').map(|number| number.parse().ok());
         Some((numbers.next().flatten()?, numbers.next().flatten()?))
+    }
+
+    /// The same with these modules.
+    pub(crate) fn with_modules(mut self, modules: &[PathBuf]) -> Result<Self, Error> {
+        for module in modules {
+            let why = |e: io::Error| Error::Module { path: module.clone(), why: e.to_string() };
+            // The engine runs in another folder.
+            self.modules.push(module.canonicalize().map_err(why)?);
+        }
+        Ok(self)
     }
 
     /// Whether its cluster nodes have shard ids: since 7.2.
@@ -104,7 +116,7 @@ fn patiently<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 fn parse(text: &str, path: &Path) -> Option<EngineInfo> {
     let (name, rest) = ["Valkey", "Redis"].into_iter().find_map(|name| Some((name, text.strip_prefix(name)?)))?;
     let version = rest.split_whitespace().find_map(|word| word.strip_prefix("v="))?;
-    Some(EngineInfo { name: name.to_owned(), version: version.to_owned(), path: path.to_owned() })
+    Some(EngineInfo { name: name.to_owned(), version: version.to_owned(), path: path.to_owned(), modules: Vec::new() })
 }
 
 fn too_old(info: &EngineInfo) -> Option<String> {

@@ -509,7 +509,9 @@ fn table(rows: &Value, columns: &[&str]) -> String {
 
 fn engine(it: &Value) -> String {
     let state = if it["running"] == true { "runs" } else { "is stopped" };
-    format!("{} {} from {} {state}", cell(&it["name"]), cell(&it["version"]), cell(&it["path"]))
+    let modules = it["modules"].as_array().into_iter().flatten().map(|module| format!(" with {}", cell(module)));
+    let modules: String = modules.collect();
+    format!("{} {} from {}{modules} {state}", cell(&it["name"]), cell(&it["version"]), cell(&it["path"]))
 }
 
 fn clock(shift: &Value) -> String {

