@@ -1,5 +1,6 @@
 //! Azure's texts, numbers and shapes, each with its source. What no source settles is marked **Uncertain** and listed in
-//! [`UNCERTAIN`], so that the book can repeat it. Nothing else in this crate states how Azure behaves.
+//! [`UNCERTAIN`]; where the emulator differs by intent is listed in [`DIFFERENCES`]. The book repeats both lists. Nothing else in this
+//! crate states how Azure behaves.
 
 pub mod client;
 
@@ -77,6 +78,92 @@ pub const UNCERTAIN: &[(&str, &str)] = &[
         "Whether a default access policy assignment may use pub/sub channels",
         "allows all channels, although the documented access string has no `&*`",
     ),
+];
+
+/// Where the emulator differs from Azure by intent, and stays less than it: what it is about, what Azure does, and what the emulator
+/// does instead. The book repeats the list. What is not known of Azure is in [`UNCERTAIN`].
+pub const DIFFERENCES: &[(&str, &str, &str)] = &[
+    (
+        "the cache",
+        "has the host name `NAME.REGION.redis.azure.net` behind a network that can be closed",
+        "listens on loopback only, and its certificate is for `localhost`",
+    ),
+    ("the cache", "can be without TLS (not for Entra ID)", "has TLS 1.2 and 1.3 only"),
+    (
+        "the cache",
+        "is an `OSSCluster` unless another policy is chosen",
+        "is a `NoCluster` unless another policy is chosen",
+    ),
+    (
+        "the cache",
+        "has as many shards as its size asks for, each with a replica, on ports 85XX",
+        "has three shards in an `OSSCluster`, without replicas, on any free ports",
+    ),
+    ("the cache", "fails over to a replica", "puts another engine with the same data in the place of one"),
+    (
+        "the cache",
+        "has the memory, the eviction policy and the number of connections of its size",
+        "has what the machine has, evicts nothing, and takes 20,000 connections a shard",
+    ),
+    (
+        "the cache",
+        "can persist, import and export, replicate to another region, scale, and keep data on flash",
+        "does none of that: data ends with the engine",
+    ),
+    (
+        "the cache",
+        "can have RedisJSON, RediSearch, RedisBloom and RedisTimeSeries",
+        "has the modules that its engine is given, see `--module`",
+    ),
+    (
+        "the cache",
+        "has the version that Microsoft runs",
+        "has that of the engine, which `INFO` and `CLIENT LIST` show as it is, on a socket file",
+    ),
+    ("commands", "leaves `MONITOR`, `CLIENT KILL`, `ACL` and `CONFIG GET` to users in part", "blocks them"),
+    (
+        "commands",
+        "blocks administrative commands",
+        "blocks those that the tables of Redis Enterprise block, which Microsoft refers to",
+    ),
+    ("access", "can have its access keys made anew, one after the other", "keeps them as they are"),
+    ("access", "makes and removes an access policy assignment in a deployment that takes its time", "does it at once"),
+    (
+        "Entra ID",
+        "signs with keys of Microsoft, and changes them on its own",
+        "signs with its own, and changes them when it is told to",
+    ),
+    (
+        "Entra ID",
+        "signs people in with a browser, a device code and more",
+        "knows people through the stand-in for `az` only",
+    ),
+    (
+        "Entra ID",
+        "fetches the keys of an issuer that a federated credential trusts",
+        "reads them from a file: it fetches nothing",
+    ),
+    (
+        "Entra ID",
+        "takes the token of a managed identity as a federated credential",
+        "refuses its own tokens there, with AADSTS700222",
+    ),
+    ("Entra ID", "has conditional access, and tokens that can be revoked", "has neither"),
+    (
+        "Entra ID",
+        "has a cloud for some countries, with issuers of their own",
+        "answers for their host names with the issuer of the public cloud",
+    ),
+    ("Entra ID", "slows down or refuses who asks too often", "does that only when it is told to"),
+    ("Entra ID", "may change the words of its errors at any time", "has the words of public reports of the last years"),
+    (
+        "managed identity",
+        "has endpoints for Azure Arc, Service Fabric, Machine Learning and Cloud Shell too",
+        "has those of App Service and of virtual machines",
+    ),
+    ("managed identity", "gives out a token of App Service again for hours", "makes another for each request there"),
+    ("around it", "has metrics, diagnostic logs and alerts", "has its events"),
+    ("around it", "has the resource manager, roles and policies", "has the control API and a file in TOML"),
 ];
 
 /// The application id of the resource "Azure Managed Redis". Microsoft Learn, "Use Microsoft Entra for authentication".

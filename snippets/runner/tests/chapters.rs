@@ -42,6 +42,20 @@ fn the_table_of_uncertainties_is_the_emulators_own() {
 }
 
 #[test]
+fn the_table_of_differences_is_the_emulators_own() {
+    let chapter = chapter();
+    let (_, table) = chapter.split_once("| | Azure | the emulator |\n|---|---|---|\n").expect("the table");
+    let rows: Vec<String> = table.lines().take_while(|line| line.starts_with('|')).map(plain).collect();
+    let mut before = "";
+    let expected = azure::DIFFERENCES.iter().map(|(about, azure, emulator)| {
+        let title = if *about == before { "" } else { about };
+        before = about;
+        plain(&format!("| {title} | {azure} | {emulator} |"))
+    });
+    assert_eq!(rows, expected.collect::<Vec<_>>());
+}
+
+#[test]
 fn the_directory_in_the_chapter_is_the_emulators_own() {
     let chapter = chapter();
     let Configuration { directory, assignments, .. } = Configuration::fixed();
