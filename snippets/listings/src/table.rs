@@ -169,18 +169,20 @@ struct ExpectChange {
     sign_ins: Option<Vec<ExpectedSignIns>>,
     commands: Option<Vec<String>>,
     prints: Option<Vec<Pattern>>,
+    answers: Option<Vec<Pattern>>,
     discovery: Option<bool>,
 }
 
 impl ExpectChange {
     fn of(&self, expect: &Expect) -> Expect {
         let mut changed = expect.clone();
-        let ExpectChange { tokens, connections, sign_ins, commands, prints, discovery } = self.clone();
+        let ExpectChange { tokens, connections, sign_ins, commands, prints, answers, discovery } = self.clone();
         changed.tokens = tokens.unwrap_or(changed.tokens);
         changed.connections = connections.unwrap_or(changed.connections);
         changed.sign_ins = sign_ins.unwrap_or(changed.sign_ins);
         changed.commands = commands.unwrap_or(changed.commands);
         changed.prints = prints.unwrap_or(changed.prints);
+        changed.answers = answers.unwrap_or(changed.answers);
         changed.discovery = discovery.unwrap_or(changed.discovery);
         changed
     }
@@ -239,6 +241,9 @@ pub struct Listing {
     /// The client takes its certificate as PKCS#12 only, not as PEM.
     #[serde(default)]
     pub pfx: bool,
+    /// What a server is asked for, in turn. `/` when empty.
+    #[serde(default)]
+    pub paths: Vec<String>,
     #[serde(default)]
     expect: ExpectChange,
     /// The stack's folder, for `files`.

@@ -143,8 +143,8 @@ fn judge_visits(expect: &Expect, run: &Run, complaints: &mut Vec<Complaint>) {
         match visit {
             Ok(visit) if visit.status == 200 && expect.answers.iter().any(|it| it.is_match(&visit.body)) => {}
             Ok(visit) => complaints
-                .push(Complaint::Answer(format!("it answered GET / with {} and `{}`", visit.status, visit.body))),
-            Err(error) => complaints.push(Complaint::Answer(format!("it did not answer GET /: {error}"))),
+                .push(Complaint::Answer(format!("it answered a visit with {} and `{}`", visit.status, visit.body))),
+            Err(error) => complaints.push(Complaint::Answer(format!("it did not answer a visit: {error}"))),
         }
     }
     let answers = complaints.iter().filter(|it| matches!(it, Complaint::Answer(_))).count();

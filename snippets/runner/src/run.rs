@@ -44,6 +44,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) policy: Option<Policy>,
     /// It serves HTTP and is to be visited.
     pub(crate) is_server: bool,
+    /// What a server is asked for, in turn; `/` when empty.
+    pub(crate) paths: &'a [String],
     /// Its client knows Entra ID's host by heart, and comes to the emulator through a proxy.
     pub(crate) proxy: bool,
     /// Its client takes a certificate as PKCS#12 only.
@@ -110,7 +112,7 @@ pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
     if situation.is_server {
         let port = free_port().context("there is no free port for the server")?;
         command.env("PORT", port.to_string());
-        visits = Some(Visits::begin(port));
+        visits = Some(Visits::begin(port, situation.paths));
     }
 
     let started = Instant::now();

@@ -25,17 +25,20 @@ pub(crate) struct Visits {
 }
 
 impl Visits {
-    /// Begins as soon as the server listens on `port`, and goes on until [`Visits::end`].
-    pub(crate) fn begin(port: u16) -> Visits {
+    /// Begins as soon as the server listens on `port`, asks for each of `paths` in turn, and goes on until [`Visits::end`].
+    pub(crate) fn begin(port: u16, paths: &[String]) -> Visits {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let paths = if paths.is_empty() { vec!["/".to_string()] } else { paths.to_vec() };
+        let urls: Vec<_> = paths.iter().map(|path| format!("http://127.0.0.1:{port}{path}")).collect();
         let thread = thread::spawn(move || {
             let agent: ureq::Agent =
                 ureq::Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build().into();
-            let url = format!("http://127.0.0.1:{port}/");
             let mut visits = Vec::new();
+            let mut urls = urls.iter().cycle();
             while !stopped.load(Ordering::Relaxed) {
-                match visit(&agent, &url) {
+                let Some(url) = urls.next() else { break };
+                match visit(&agent, url) {
                     Ok(visit) => visits.push(Ok(visit)),
                     // Nobody listens yet.
                     Err(ureq::Error::Io(error))
@@ -77,7 +80,7 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let visits = Visits::begin(port);
+        let visits = Visits::begin(port, &[]);
         let server = TcpListener::bind(("127.0.0.1", port)).unwrap();
         for _ in 0..2 {
             let (mut client, _) = server.accept().unwrap();

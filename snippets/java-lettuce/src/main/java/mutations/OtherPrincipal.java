@@ -1,0 +1,39 @@
+package mutations;
+
+import io.lettuce.authx.TokenBasedRedisCredentialsProvider;
+import io.lettuce.core.RedisClient;
+import io.lettuce.core.RedisURI;
+import java.time.Duration;
+import java.util.Set;
+import redis.clients.authentication.core.TokenAuthConfig;
+import redis.clients.authentication.entraid.EntraIDTokenAuthConfigBuilder;
+
+/** Must fail its judge: it signs in as another identity than it is told to. */
+public class OtherPrincipal {
+  public static void main(String[] args) {
+    TokenAuthConfig tokens =
+        EntraIDTokenAuthConfigBuilder.builder()
+            .scopes(Set.of("https://redis.azure.com/.default"))
+            .systemAssignedManagedIdentity()
+            // The default, a second, is short for the first: the program has only just started.
+            .tokenRequestExecTimeoutInMs(10_000)
+            .build();
+
+    try (var credentials = TokenBasedRedisCredentialsProvider.create(tokens)) {
+      // Without a first token connect() would wait for ever. Why there is none is in the log.
+      credentials.resolveCredentials().block(Duration.ofSeconds(30));
+
+      var uri =
+          RedisURI.builder()
+              .withHost(System.getenv("REDIS_HOST"))
+              .withPort(Integer.parseInt(System.getenv().getOrDefault("REDIS_PORT", "10000")))
+              .withSsl(true)
+              .withAuthentication(credentials)
+              .build();
+      try (var client = RedisClient.create(uri);
+          var connection = client.connect()) {
+        System.out.println(connection.sync().ping());
+      }
+    }
+  }
+}
