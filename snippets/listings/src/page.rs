@@ -314,7 +314,8 @@ impl Pages<'_> {
         }
         if let Some(recording) = &recording {
             let ran = ran_with(&recording.versions, &recording.engine);
-            write!(html, "<div class=\"listing-versions\">Ran with {ran}</div>\n\n")?;
+            let day = recording.date.as_ref().map(|date| format!(" on {}", escape(date))).unwrap_or_default();
+            write!(html, "<div class=\"listing-versions\">Ran{day} with {ran}</div>\n\n")?;
         }
         html.push_str("</div>\n\n");
         Ok(html)

@@ -29,6 +29,9 @@ pub struct Recording {
     pub command: String,
     /// File, relative to the stack's folder, and its SHA-256.
     pub sources: BTreeMap<String, String>,
+    /// The day, in UTC, of a run that is not repeated everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
     /// `passed`: only such runs are recorded.
     pub verdict: String,
     pub exit: i32,

@@ -49,9 +49,22 @@ pub struct Stack {
     pub manifest: PathBuf,
     /// The exit status, besides 0, of a program that was asked to leave and did: some languages decide that themselves.
     pub leaves_with: Option<i32>,
+    /// A package that some feeds lack. Without it the stack is left out, and its pages say when it was last run.
+    pub not_everywhere: Option<String>,
+    /// Error replies to what the client library asks by itself when it connects. It goes on without.
+    #[serde(default)]
+    pub error_replies: Vec<ErrorReply>,
     /// `folder`, from the root of the file system or the working directory.
     #[serde(skip)]
     pub directory: PathBuf,
+}
+
+/// An error reply by its command, as the emulator names it, and by the first word of the error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorReply {
+    pub command: String,
+    pub error: String,
 }
 
 /// Something to show in every stack, and how the judge knows that it happened.
@@ -158,6 +171,9 @@ pub struct Expect {
     /// Whether the client may ask Entra ID about itself, its discovery documents and keys.
     #[serde(default)]
     pub discovery: bool,
+    /// Those of the stack.
+    #[serde(skip)]
+    pub error_replies: Vec<ErrorReply>,
 }
 
 /// What a listing is expected to do otherwise than its scenario says.
@@ -490,6 +506,11 @@ impl Listing {
         format!("{}/{}", self.scenario, self.name())
     }
 
+    /// How long it takes.
+    pub fn tier(&self, scenario: &Scenario) -> Tier {
+        self.tier.unwrap_or(scenario.tier)
+    }
+
     /// The shown file, unless the listing is impossible.
     pub fn shown_file(&self) -> Option<&Path> {
         self.files.first().map(PathBuf::as_path)
@@ -586,13 +607,13 @@ impl Table {
 
     /// What the emulator must see of a listing: what its scenario says, changed as the listing says.
     pub fn expect(&self, listing: &Listing) -> Option<Expect> {
-        Some(listing.expect.of(&self.scenario(&listing.scenario)?.expect))
+        let expect = listing.expect.of(&self.scenario(&listing.scenario)?.expect);
+        Some(Expect { error_replies: self.stack(&listing.stack)?.error_replies.clone(), ..expect })
     }
 
     /// How long a listing takes.
     pub fn tier(&self, listing: &Listing) -> Tier {
-        let of_scenario = self.scenario(&listing.scenario).map(|scenario| scenario.tier);
-        listing.tier.or(of_scenario).unwrap_or_default()
+        self.scenario(&listing.scenario).map(|scenario| listing.tier(scenario)).unwrap_or_default()
     }
 
     /// The listings of a scenario in the order of their stacks, which is the order of the tabs.

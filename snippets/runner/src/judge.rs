@@ -29,6 +29,9 @@ pub(crate) struct Tolerated {
     pub(crate) because: &'static str,
 }
 
+/// With this command a client asks the server to close the connection.
+pub(crate) const QUIT: &str = "QUIT";
+
 const CONNECTIONS: &str = "connections to Redis";
 
 /// Whether an error reply belongs to the named exceptions.
@@ -164,9 +167,19 @@ fn judge_visits(expect: &Expect, run: &Run, complaints: &mut Vec<Complaint>) {
 pub(crate) fn judge_distrust(untrusted: Service, run: &Run) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     let mut refused = false;
+    // .NET looks at the certificate when the handshake of TLS 1.3 is done, and hangs up then.
+    let hung_up = |number: u64| {
+        run.events.iter().any(|event| {
+            matches!(&event.kind, EventKind::ConnectionClosed { connection, by: ClosedBy::Client, commands, .. }
+                if *connection == number && commands.is_empty())
+        })
+    };
     for event in &run.events {
         match &event.kind {
             EventKind::TlsFailed { service, .. } if *service == untrusted => refused = true,
+            EventKind::ConnectionOpened { connection, .. } if untrusted == Service::Redis && hung_up(*connection) => {
+                refused = true;
+            }
             EventKind::SignInAccepted { .. }
             | EventKind::SignInRefused { .. }
             | EventKind::AccessKeyAccepted { .. } => {
@@ -185,7 +198,7 @@ pub(crate) fn judge_distrust(untrusted: Service, run: &Run) -> Vec<Complaint> {
     }
     if !refused {
         complaints.push(Complaint::Unexpected(
-            "the emulator saw no TLS handshake fail, so the program never came to the certificate".to_string(),
+            "the emulator saw nobody refuse a certificate, so the program never came to it".to_string(),
         ));
     }
     if let Ending::Left(status) = run.ending
@@ -258,14 +271,18 @@ fn judge_events(expect: &Expect, events: &[Event]) -> Vec<Complaint> {
             // Nobody but the runner has the key to the emulator's controls.
             EventKind::Control { .. } => {}
             EventKind::ErrorReply { command, error, .. } => {
-                if tolerated(command, error).is_none() {
+                let asked_by_itself =
+                    expect.error_replies.iter().any(|it| it.command == *command && it.error == *error);
+                if tolerated(command, error).is_none() && !asked_by_itself {
                     complaints.push(Complaint::Unexpected(format!("a command failed: {event}")));
                 }
             }
             EventKind::ConnectionClosed { by, commands, unanswered, .. } => {
                 closed += 1;
-                // Turning them off is the runner's doing too.
-                if !matches!(by, ClosedBy::Client | ClosedBy::AccessKeysOff) {
+                // Turning access keys off is the runner's doing too.
+                let by_program = matches!(by, ClosedBy::Client | ClosedBy::AccessKeysOff)
+                    || (*by == ClosedBy::Server && commands.contains_key(QUIT));
+                if !by_program {
                     complaints
                         .push(Complaint::Unexpected(format!("a connection was not closed by the program: {event}")));
                 }

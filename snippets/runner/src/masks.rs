@@ -78,6 +78,10 @@ impl<'a> Masks<'a> {
         if object.contains_key("expires") {
             object.insert("expires".to_string(), json!("<time>"));
         }
+        // Who of the two is the first to close a connection after a QUIT is chance.
+        if object.get("commands").is_some_and(|commands| commands.get(judge::QUIT).is_some()) {
+            object.insert("by".to_string(), json!("client"));
+        }
         // What a client leaves unanswered when it goes away is chance.
         object.remove("unanswered");
         if let Some(exchange) = object.get_mut("exchange").and_then(Value::as_object_mut) {

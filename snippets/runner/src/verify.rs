@@ -20,14 +20,21 @@ use crate::record;
 use crate::run::{Ending, Run, Situation, Stop, run};
 use crate::stack::{NotReady, Program, Ready, toolchain};
 
-/// Set to 1, every stack of the table must be there, and the listings must be cut off from the network: for CI.
+/// Set to 1, every stack of the table must be there, and the listings must be cut off from the network: for CI. Set to
+/// [`EVERYTHING`], a stack must be there too that needs a package which some feeds lack.
 pub const REQUIRE_ALL: &str = "AMR_BOOK_REQUIRE_ALL";
+
+/// For a machine that fetches its packages from where everybody does.
+const EVERYTHING: &str = "everything";
 
 /// Set to 1, what takes minutes on a cold machine is verified too: for CI.
 pub const SLOW: &str = "AMR_BOOK_SLOW";
 
 /// How long a listing has for what its scenario waits for.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
+
+/// The same for one that takes minutes.
+const SLOWLY_SHOWN_WITHIN: Duration = Duration::from_secs(600);
 
 /// The same for a mutation, which is expected never to show it. A listing takes less than six seconds, or two lives of its
 /// tokens, where these end so soon that its client renews by their share.
@@ -192,6 +199,7 @@ pub struct Verifier {
     stacks: BTreeMap<String, Result<Box<dyn Ready>, NotReady>>,
     alone: BTreeMap<String, Result<Program>>,
     require_all: bool,
+    require_everything: bool,
     slow: bool,
 }
 
@@ -214,7 +222,14 @@ impl Verifier {
                 }
             }
         }
-        Ok(Verifier { table, stacks, alone, require_all: switched_on(REQUIRE_ALL), slow: switched_on(SLOW) })
+        Ok(Verifier {
+            table,
+            stacks,
+            alone,
+            require_all: switched_on(REQUIRE_ALL),
+            require_everything: env::var_os(REQUIRE_ALL).is_some_and(|value| value == EVERYTHING),
+            slow: switched_on(SLOW),
+        })
     }
 
     pub fn table(&self) -> &Table {
@@ -230,6 +245,12 @@ impl Verifier {
                 NotReady::Missing { .. } if !self.require_all => Verdict::Skipped(error.to_string()),
                 NotReady::Missing { .. } => {
                     Verdict::Failed(format!("{error}\n{REQUIRE_ALL} is set, so it may not be skipped"))
+                }
+                NotReady::NotOffered { .. } if !self.require_everything => {
+                    Verdict::Skipped(format!("{error}. {REQUIRE_ALL}={EVERYTHING} makes this a failure"))
+                }
+                NotReady::NotOffered { .. } => {
+                    Verdict::Failed(format!("{error}\n{REQUIRE_ALL} is {EVERYTHING}, so it may not be skipped"))
                 }
                 NotReady::Failed(_) => Verdict::Failed(error.to_string()),
             };
@@ -295,7 +316,11 @@ impl Verifier {
             bail!("{}", report("it did not do what its scenario says", &complaints, &run));
         }
         let ready = self.ready(&listing.stack)?;
-        record::recording(listing, scenario, ready, &run)
+        let recording = record::recording(listing, scenario, ready, &run)?;
+        let stack = self.table.stack(&listing.stack).context("the listing has no stack")?;
+        // Where it does not run every time, its page says when it last did.
+        let date = run.events.first().map(|event| event.time.date().to_string());
+        Ok(Recording { date: date.filter(|_| stack.not_everywhere.is_some()), ..recording })
     }
 
     /// Runs a mistake, and returns what is to be captured if it fails as the table says.
@@ -476,9 +501,16 @@ pub(crate) fn situation<'a>(table: &Table, scenario: &'a Scenario, listing: &'a 
         pfx: listing.pfx,
         leaves_with: table.stack(&listing.stack).and_then(|stack| stack.leaves_with),
         stop: match &scenario.stop_after {
-            Some(condition) => Stop::After(condition, SHOWN_WITHIN),
+            Some(condition) => Stop::After(condition, shown_within(listing.tier(scenario))),
             None => Stop::Never,
         },
+    }
+}
+
+fn shown_within(tier: Tier) -> Duration {
+    match tier {
+        Tier::Quick => SHOWN_WITHIN,
+        Tier::Slow => SLOWLY_SHOWN_WITHIN,
     }
 }
 

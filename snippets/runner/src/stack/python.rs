@@ -98,7 +98,7 @@ impl Ready for Installed {
         let arguments: Vec<_> = requirements.iter().map(AsRef::as_ref).collect();
         install(&self.interpreter, &environment, &[&text, &self.version], &arguments).map_err(|error| match error {
             NotReady::Failed(error) => error,
-            missing @ NotReady::Missing { .. } => anyhow::anyhow!("{missing}"),
+            missing => anyhow::anyhow!("{missing}"),
         })?;
         Ok(Program { executable: environment.join("bin/python"), arguments: vec![program], folder: project })
     }
