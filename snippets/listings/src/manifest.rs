@@ -2,6 +2,7 @@
 //! into their own. The page shows them, and the runner builds listings from nothing else.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use regex::Regex;
@@ -25,6 +26,8 @@ enum Manifest {
     PyProject,
     GoMod,
     Pom,
+    /// The settings of .NET programs that are one file each, and name their packages themselves.
+    FileBasedApps,
 }
 
 impl Manifest {
@@ -35,22 +38,26 @@ impl Manifest {
             Some("pyproject.toml") => Ok(Manifest::PyProject),
             Some("go.mod") => Ok(Manifest::GoMod),
             Some("pom.xml") => Ok(Manifest::Pom),
+            Some("Directory.Build.props") => Ok(Manifest::FileBasedApps),
             _ => bail!(
-                "stack `{}` keeps its dependencies in {}, and only Cargo.toml, package.json, pyproject.toml, go.mod and \
-                 pom.xml can be read so far: add a kind to snippets/listings/src/manifest.rs",
+                "stack `{}` keeps its dependencies in {}, and only Cargo.toml, package.json, pyproject.toml, go.mod, pom.xml \
+                 and Directory.Build.props can be read so far: add a kind to snippets/listings/src/manifest.rs",
                 stack.id,
                 stack.manifest.display()
             ),
         }
     }
 
-    fn parse(&self, text: &str) -> Result<Value> {
-        match self {
-            Manifest::Cargo | Manifest::PyProject => Ok(toml::from_str(text).context("it is not TOML")?),
-            Manifest::PackageJson => Ok(serde_json::from_str(text).context("it is not JSON")?),
-            Manifest::GoMod => Ok(go_requirements(text)),
-            Manifest::Pom => maven_coordinates(text),
-        }
+    fn read(&self, path: &Path) -> Result<Value> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}, a manifest", path.display()))?;
+        let value = match self {
+            Manifest::Cargo | Manifest::PyProject => toml::from_str(&text).context("it is not TOML"),
+            Manifest::PackageJson => serde_json::from_str(&text).context("it is not JSON"),
+            Manifest::GoMod => Ok(go_requirements(&text)),
+            Manifest::Pom => maven_coordinates(&text),
+            Manifest::FileBasedApps => file_based_apps(path.parent().unwrap_or(Path::new(""))),
+        };
+        value.with_context(|| format!("cannot use {}, a manifest", path.display()))
     }
 
     /// The line of one dependency, or `None` when the manifest does not have it.
@@ -63,6 +70,9 @@ impl Manifest {
                 Ok(manifest.get(name).and_then(Value::as_str).map(|version| format!("{name} {version}")))
             }
             Manifest::Pom => Ok(manifest.get(name).and_then(Value::as_str).map(str::to_owned)),
+            Manifest::FileBasedApps => {
+                Ok(manifest.get(name).and_then(Value::as_str).map(|version| format!("#:package {name}@{version}")))
+            }
         }
     }
 }
@@ -70,12 +80,11 @@ impl Manifest {
 /// The lines of these dependencies in the stack's manifest: for Cargo what stands under
 /// `[dependencies]`, for Python requirements, for Node.js what `npm install` takes, for Go what stands under `require`, for Maven
 /// `group:artifact:version`, without the version if the parent project decides on that, with `parent` before the parent and `bom`
-/// before an imported list of versions.
+/// before an imported list of versions, for .NET the `#:package` lines of its programs.
 pub fn dependency_lines(stack: &Stack, names: &[String]) -> Result<Vec<String>> {
     let kind = Manifest::of(stack)?;
     let path = stack.directory.join(&stack.manifest);
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}, a manifest", path.display()))?;
-    let manifest = kind.parse(&text).with_context(|| format!("cannot use {}, a manifest", path.display()))?;
+    let manifest = kind.read(&path)?;
     names
         .iter()
         .map(|name| {
@@ -121,6 +130,11 @@ pub(crate) fn instruction(stack: &Stack, names: &[String]) -> Result<Option<Inst
             ),
         },
         Manifest::Pom => Instruction { caption: "Add to pom.xml", language: "xml", text: maven_elements(&lines)? },
+        Manifest::FileBasedApps => Instruction {
+            caption: "Add to a project with dotnet",
+            language: "sh",
+            text: lines.join("\n").replace("#:package ", "dotnet package add "),
+        },
     }))
 }
 
@@ -273,6 +287,28 @@ pub fn maven_project(lines: &[String]) -> Result<String> {
         "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n<modelVersion>4.0.0</modelVersion>\n\
          <groupId>alone</groupId>\n<artifactId>listing</artifactId>\n<version>1</version>\n{elements}\n</project>\n"
     ))
+}
+
+/// The packages that .NET programs name in lines such as `#:package StackExchange.Redis@3.4.35`, with their versions. Each
+/// program can be copied by itself, so each says the version, and all have to say the same.
+fn file_based_apps(folder: &Path) -> Result<Value> {
+    let mut packages = toml::Table::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "cs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        for (name, version) in text.lines().filter_map(|line| line.strip_prefix("#:package ")?.trim().split_once('@')) {
+            let before = packages.insert(name.to_owned(), Value::String(version.to_owned()));
+            if let Some(other) = before.as_ref().and_then(Value::as_str)
+                && other != version
+            {
+                bail!("{} names {name} {version}, and another program {other}: choose one", path.display());
+            }
+        }
+    }
+    Ok(Value::Table(packages))
 }
 
 /// The project's name in a requirement, in the one spelling that PyPA's "Names and normalization"

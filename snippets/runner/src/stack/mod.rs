@@ -1,6 +1,7 @@
 //! The client stacks: what each needs on this machine, how its programs are made ready, and how one is started.
 //! A further stack is one more file here and one more arm in [`toolchain`].
 
+mod dotnet;
 mod go;
 mod maven;
 mod nodejs;
@@ -65,6 +66,8 @@ impl Program {
 pub(crate) enum NotReady {
     /// The machine lacks something: a reader may go without this stack.
     Missing { what: String, install: String },
+    /// The package feed of this machine has not the package of which the stack says that not every feed has it.
+    NotOffered { package: String, message: String },
     /// Everything is there, but building or installing failed.
     Failed(anyhow::Error),
 }
@@ -73,6 +76,9 @@ impl fmt::Display for NotReady {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NotReady::Missing { what, install } => write!(out, "{what}; to install it: {install}"),
+            NotReady::NotOffered { package, message } => {
+                write!(out, "the package feed of this machine does not have {package}: {message}")
+            }
             NotReady::Failed(error) => write!(out, "{error:#}"),
         }
     }
@@ -92,6 +98,7 @@ pub(crate) fn toolchain(stack: &Stack) -> Result<&'static dyn Toolchain> {
         "javascript" => &nodejs::NodeJs,
         "go" => &go::Go,
         "java" => &maven::Maven,
+        "csharp" => &dotnet::DotNet,
         other => bail!(
             "the runner has no toolchain for the language `{other}` of the stack `{}`: add one in \
              snippets/runner/src/stack/",
@@ -178,6 +185,10 @@ mod tests {
         assert!(!at_least("24.4.1", nodejs::OLDEST));
         assert!(!at_least("9.11.2", nodejs::OLDEST));
         assert!(!at_least("", nodejs::OLDEST));
+
+        assert!(at_least("10.0.401", dotnet::OLDEST));
+        assert!(!at_least("10.0.112", dotnet::OLDEST));
+        assert!(!at_least("9.0.300", dotnet::OLDEST));
 
         assert!(at_least("1.26.8", "1.26.0"));
         assert!(at_least("1.100.0", "1.26.0"));
