@@ -1,0 +1,21 @@
+#!/usr/bin/env dotnet
+// Goes on when it is refused, as the defaults for Azure would have it: the cause is lost.
+#:package Azure.Identity@1.21.0
+#:package StackExchange.Redis@3.4.35
+#:include ../EntraIdProvider.cs
+
+using Azure.Identity;
+using StackExchange.Redis;
+
+var host = Environment.GetEnvironmentVariable("REDIS_HOST");
+var port = Environment.GetEnvironmentVariable("REDIS_PORT");
+
+var clientId = Environment.GetEnvironmentVariable("AZURE_CLIENT_ID");
+var options = ConfigurationOptions.Parse($"{host}:{port}");
+options.Defaults = await EntraIdProvider.CreateAsync(
+    new ManagedIdentityCredential(ManagedIdentityId.FromUserAssignedClientId(clientId)));
+options.AbortOnConnectFail = false;
+
+await using var redis = await ConnectionMultiplexer.ConnectAsync(options);
+Console.WriteLine($"connected: {redis.IsConnected}");
+Console.WriteLine(await redis.GetDatabase().ExecuteAsync("PING"));

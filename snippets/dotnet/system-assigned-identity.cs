@@ -1,0 +1,23 @@
+#!/usr/bin/env dotnet
+// Signs in to Azure Managed Redis with the system-assigned managed identity of the Azure service this
+// program runs in.
+#:package Azure.Identity@1.21.0
+#:package StackExchange.Redis@3.4.35
+#:include EntraIdProvider.cs
+
+using Azure.Identity;
+using StackExchange.Redis;
+
+var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
+
+// ANCHOR: shown
+var credential = new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned);
+
+var options = ConfigurationOptions.Parse($"{host}:{port}");
+// Fetches a token now, and the next one before it expires.
+options.Defaults = await EntraIdProvider.CreateAsync(credential);
+
+await using var redis = await ConnectionMultiplexer.ConnectAsync(options);
+Console.WriteLine(await redis.GetDatabase().ExecuteAsync("PING"));
+// ANCHOR_END: shown
