@@ -1,0 +1,25 @@
+#!/usr/bin/env dotnet
+// Signs in to Azure Managed Redis with the identity that is at hand: in Azure the application's, on your
+// own machine yours, after `az login`.
+#:package Azure.Identity@1.21.0
+#:package Microsoft.Azure.StackExchangeRedis@3.4.0
+#:package StackExchange.Redis@3.4.35
+
+using Azure.Identity;
+using StackExchange.Redis;
+
+var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
+
+// ANCHOR: shown
+var options = ConfigurationOptions.Parse($"{host}:{port}");
+options.AbortOnConnectFail = true; // Otherwise a refused token is not told.
+options.Protocol = RedisProtocol.Resp3;
+options.SharedSubscriptionConnection = true; // A second connection would not be signed in again.
+// AZURE_TOKEN_CREDENTIALS says which: `dev`, `prod`, or one such as AzureCliCredential. Without it this throws.
+await options.ConfigureForAzureWithTokenCredentialAsync(
+    new DefaultAzureCredential(DefaultAzureCredential.DefaultEnvironmentVariableName));
+
+await using var redis = await ConnectionMultiplexer.ConnectAsync(options);
+Console.WriteLine(await redis.GetDatabase().ExecuteAsync("PING"));
+// ANCHOR_END: shown
