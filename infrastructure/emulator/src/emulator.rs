@@ -630,11 +630,8 @@ struct Trust {
 
 /// Writes the CA, and the CA together with the machine's own roots: a program below must still reach the rest of the world.
 fn write_trust(folder: &Path, ca_pem: &str) -> Result<Trust, Error> {
-    let files = Trust {
-        ca_file: folder.join("ca.pem"),
-        bundle: folder.join("trust.pem"),
-        store: folder.join("trust.p12"),
-    };
+    let files =
+        Trust { ca_file: folder.join("ca.pem"), bundle: folder.join("trust.pem"), store: folder.join("trust.p12") };
     let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(|e| Error::Keys(e.to_string()))?;
     let mut bundle = ca_pem.to_owned();
     let mut all = vec![ca.to_vec()];

@@ -83,12 +83,19 @@ impl Place {
     }
 }
 
+/// A line of a table: a cell for each stack, in their order.
+struct Row {
+    name: String,
+    cells: Vec<String>,
+}
+
 impl Pages<'_> {
     /// One of the parts, as Markdown in the chapter at that path.
     pub(crate) fn clients(&self, part: &str, chapter: &Path) -> Result<String> {
         let markdown = match part {
             "identities" => {
-                self.scenarios(chapter, |scenario| scenario.stop_after.is_none() && !is_for_cluster(scenario))
+                let rows = self.scenarios(chapter, |it| it.stop_after.is_none() && !is_for_cluster(it))?;
+                Ok(self.table(&rows))
             }
             "time" => self.over_time(chapter),
             "policies" => self.policies(chapter),
@@ -99,36 +106,43 @@ impl Pages<'_> {
         Ok(format!("\n{markdown}\n"))
     }
 
-    fn head(&self, first: &str) -> String {
-        let titles: Vec<_> = self.table.stacks.iter().map(|stack| stack.title.as_str()).collect();
-        format!("| {first} | {} |\n|---|{}\n", titles.join(" | "), "---|".repeat(titles.len()))
+    fn row(&self, name: &str, cell: impl Fn(&Stack) -> Result<String>) -> Result<Row> {
+        let cells = self.table.stacks.iter().map(cell).collect::<Result<_>>()?;
+        Ok(Row { name: name.to_owned(), cells })
     }
 
-    fn row(&self, name: &str, cell: impl Fn(&Stack) -> Result<String>) -> Result<String> {
-        let cells: Vec<_> = self.table.stacks.iter().map(cell).collect::<Result<_>>()?;
-        Ok(format!("| {name} | {} |\n", cells.join(" | ")))
-    }
-
-    fn scenarios(&self, chapter: &Path, which: impl Fn(&Scenario) -> bool) -> Result<String> {
-        let mut table = self.head("");
-        for scenario in self.table.scenarios.iter().filter(|it| which(it)) {
-            table += &self.row(scenario.name(), |stack| self.cell(chapter, stack, scenario))?;
+    /// The rows under the clients' names, without a client that has nothing in any of them.
+    fn table(&self, rows: &[Row]) -> String {
+        let shown: Vec<_> =
+            (0..self.table.stacks.len()).filter(|at| rows.iter().any(|row| !row.cells[*at].is_empty())).collect();
+        let line = |name: &str, cell: &dyn Fn(usize) -> String| {
+            let cells: Vec<_> = shown.iter().map(|at| cell(*at)).collect();
+            format!("| {name} | {} |\n", cells.join(" | "))
+        };
+        let mut markdown = line("", &|at| self.table.stacks[at].title.clone());
+        markdown += &format!("|---|{}\n", "---|".repeat(shown.len()));
+        for row in rows {
+            markdown += &line(&row.name, &|at| row.cells[at].clone());
         }
-        Ok(table)
+        markdown
+    }
+
+    fn scenarios(&self, chapter: &Path, which: impl Fn(&Scenario) -> bool) -> Result<Vec<Row>> {
+        let scenarios = self.table.scenarios.iter().filter(|it| which(it));
+        scenarios.map(|it| self.row(it.name(), |stack| self.cell(chapter, stack, it))).collect()
     }
 
     fn over_time(&self, chapter: &Path) -> Result<String> {
-        let mut table =
-            self.scenarios(chapter, |scenario| scenario.stop_after.is_some() && !is_for_cluster(scenario))?;
-        table += &self.row("asks for the next token", |stack| Ok(stack.renews.clone().unwrap_or_default()))?;
-        Ok(table)
+        let mut rows = self.scenarios(chapter, |it| it.stop_after.is_some() && !is_for_cluster(it))?;
+        rows.push(self.row("asks for the next token", |stack| Ok(stack.renews.clone().unwrap_or_default()))?);
+        Ok(self.table(&rows))
     }
 
     /// Under which policies listings of a client ran, and what a client of a cluster did.
     fn policies(&self, chapter: &Path) -> Result<String> {
-        let mut table = self.head("");
+        let mut rows = Vec::new();
         for policy in Policy::ALL {
-            table += &self.row(&format!("`{}`", policy.name()), |stack| {
+            rows.push(self.row(&format!("`{}`", policy.name()), |stack| {
                 let ran = |listing: &&Listing| {
                     let scenario = self.table.scenario(&listing.scenario);
                     listing.stack == stack.id
@@ -139,9 +153,9 @@ impl Pages<'_> {
                     Some(scenario) => self.cell(chapter, stack, scenario),
                     None => Ok(String::new()),
                 }
-            })?;
+            })?);
         }
-        Ok(table)
+        Ok(self.table(&rows))
     }
 
     /// What the listings of one client in one scenario came to.

@@ -405,7 +405,8 @@ impl Verifier {
 
     fn distrust(&self, program: Program, listing: &Listing, trouble: Trouble) -> Result<(Vec<Complaint>, Run)> {
         let scenario = self.scenario(listing)?;
-        let situation = Situation { trouble: Some(trouble), stop: Stop::TlsFailure, ..situation(&self.table, scenario, listing) };
+        let situation =
+            Situation { trouble: Some(trouble), stop: Stop::TlsFailure, ..situation(&self.table, scenario, listing) };
         let run = run(&program, &situation)?;
         let untrusted = match trouble {
             Trouble::RedisOtherAuthority | Trouble::RedisOtherName => Service::Redis,
@@ -520,7 +521,9 @@ fn not_as_told(mistake: &Mistake, run: &Run) -> Vec<String> {
         (Ending::Left(status), Exit::Success) if status.success() => {}
         (Ending::LeftAsAsked(_), Exit::Success) => {}
         (Ending::Left(status), Exit::Failure) if !status.success() => {}
-        (Ending::Left(status) | Ending::LeftAsAsked(status), _) => faults.push(format!("the program {}", process::describe(status))),
+        (Ending::Left(status) | Ending::LeftAsAsked(status), _) => {
+            faults.push(format!("the program {}", process::describe(status)))
+        }
         (Ending::NeverLeft(limit) | Ending::NeverShown(limit), _) => {
             faults.push(format!("it was ended after {} s", limit.as_secs()));
         }

@@ -16,7 +16,8 @@ pub(crate) struct Maven;
 
 pub(super) const OLDEST_JDK: &str = "17";
 const OLDEST_MAVEN: &str = "3.6.3";
-const INSTALL: &str = "`apt-get install openjdk-17-jdk-headless maven` on Debian and Ubuntu, `brew install openjdk maven` on macOS";
+const INSTALL: &str =
+    "`apt-get install openjdk-17-jdk-headless maven` on Debian and Ubuntu, `brew install openjdk maven` on macOS";
 
 /// Where Maven wants programs, and what belongs to them.
 const SOURCES: &str = "src/main/java";
@@ -193,7 +194,12 @@ impl Project {
 
     fn maven(&self, how: &[&str], goals: &[&str], output: &str) -> Command {
         let mut command = Command::new(&self.maven);
-        command.args(["--batch-mode", "--strict-checksums"]).args(how).args(goals).arg(output).current_dir(&self.folder);
+        command
+            .args(["--batch-mode", "--strict-checksums"])
+            .args(how)
+            .args(goals)
+            .arg(output)
+            .current_dir(&self.folder);
         command
     }
 }
