@@ -329,7 +329,7 @@ fn certificate_files_that_cannot_be_used() {
     let of = |name: &str, text: &str| written(folder.path(), name, text);
     for (path, says) in [
         (folder.path().join("missing.pem"), "No such file"),
-        (of("pkcs12.pfx", "\u{30}\u{1}binary"), "is not PEM"),
+        (of("binary.pfx", "\u{30}\u{1}binary"), "is neither PEM nor PKCS#12"),
         (of("no-key.pem", &good.certificate), "no private key"),
         (of("no-certificate.pem", &good.key), "no certificate"),
         (of("other.pem", &format!("{}{}", good.certificate, other.key)), "does not belong"),

@@ -6,6 +6,7 @@ mod examination;
 mod servers;
 
 mod credential;
+mod emulator;
 mod name_and_network;
 mod sign_in;
 mod tls;
@@ -15,6 +16,7 @@ mod whole;
 /// The tests' own text, to see that none of the causes was left out.
 const SOURCES: &[&str] = &[
     include_str!("credential.rs"),
+    include_str!("emulator.rs"),
     include_str!("name_and_network.rs"),
     include_str!("sign_in.rs"),
     include_str!("tls.rs"),

@@ -476,17 +476,6 @@ impl Cause {
         )
     }
 
-    pub(super) fn pkcs12(path: &str) -> Self {
-        Cause::new(
-            Kind::CredentialFile,
-            format!(
-                "The file {path} is not PEM. Azure's libraries read PKCS#12 (.pfx, .p12) too; this command does not."
-            ),
-            "Make a PEM file of it for this examination, and delete it afterwards",
-        )
-        .command(format!("openssl pkcs12 -in {path} -out client.pem -nodes"))
-    }
-
     pub(super) fn proxy(proxy: &str, host: &str, why: &str) -> Self {
         Cause::new(
             Kind::Proxy,

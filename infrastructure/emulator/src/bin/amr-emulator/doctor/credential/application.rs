@@ -8,6 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
+use rcgen::KeyPair;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
@@ -55,10 +57,7 @@ impl Attempt<'_> {
         let endpoint = endpoint!("client-certificate");
         let certificate = match ClientCertificate::read(&path) {
             Ok(certificate) => certificate,
-            Err(NotUsable::Pkcs12) => return Outcome::failed(Cause::pkcs12(&path.display().to_string())),
-            Err(NotUsable::Because(why)) => {
-                return Outcome::failed(Cause::credential_file(VARIABLE, &path.display().to_string(), &why));
-            }
+            Err(why) => return Outcome::failed(Cause::credential_file(VARIABLE, &path.display().to_string(), &why)),
         };
         let assertion = match certificate.assertion(&endpoint.client, &endpoint.url.to_string()) {
             Ok(assertion) => assertion,
@@ -92,7 +91,7 @@ impl Attempt<'_> {
     }
 }
 
-/// A certificate with its key, as Azure's libraries read it from a PEM file.
+/// A certificate with its key, as Azure's libraries read it from a file, PEM or PKCS#12.
 struct ClientCertificate {
     /// SHA-1, as the portal shows it.
     thumbprint: String,
@@ -100,37 +99,14 @@ struct ClientCertificate {
     key: EncodingKey,
 }
 
-enum NotUsable {
-    Pkcs12,
-    Because(String),
-}
-
-impl From<String> for NotUsable {
-    fn from(why: String) -> Self {
-        NotUsable::Because(why)
-    }
-}
-
 impl ClientCertificate {
-    fn read(path: &Path) -> Result<Self, NotUsable> {
+    fn read(path: &Path) -> Result<Self, String> {
         let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-        if !bytes.windows(11).any(|window| window == b"-----BEGIN ") {
-            return Err(NotUsable::Pkcs12);
-        }
-        let certificate = CertificateDer::from_pem_slice(&bytes).map_err(|_| "it holds no certificate".to_owned())?;
-        if bytes.windows(21).any(|window| window == b"ENCRYPTED PRIVATE KEY") {
-            return Err("its key is encrypted; this command reads plain keys only".to_owned().into());
-        }
-        let begins = |marker: &[u8]| bytes.windows(marker.len()).position(|window| window == marker);
-        let key = [
-            b"-----BEGIN PRIVATE KEY-----".as_slice(),
-            b"-----BEGIN RSA PRIVATE KEY-----",
-            b"-----BEGIN EC PRIVATE KEY-----",
-        ]
-        .into_iter()
-        .find_map(begins)
-        .ok_or_else(|| "it holds a certificate and no private key".to_owned())?;
-        let key = EncodingKey::from_rsa_pem(&bytes[key..])
+        let (certificate, key) = match bytes.windows(11).any(|window| window == b"-----BEGIN ") {
+            true => in_pem(&bytes)?,
+            false => in_pkcs12(&bytes, &variable("AZURE_CLIENT_CERTIFICATE_PASSWORD").unwrap_or_default())?,
+        };
+        let key = EncodingKey::from_rsa_pem(&key)
             .map_err(|_| "its key is no RSA key, and Entra ID takes no other".to_owned())?;
         check(&certificate, &key)?;
         let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &certificate);
@@ -158,6 +134,38 @@ impl ClientCertificate {
         });
         encode(&header, &claims, &self.key).map_err(|e| format!("its key cannot sign: {e}"))
     }
+}
+
+/// Certificate and private key of a PEM file, the key as PEM.
+fn in_pem(bytes: &[u8]) -> Result<(CertificateDer<'static>, Vec<u8>), String> {
+    let certificate = CertificateDer::from_pem_slice(bytes).map_err(|_| "it holds no certificate".to_owned())?;
+    if bytes.windows(21).any(|window| window == b"ENCRYPTED PRIVATE KEY") {
+        return Err("its key is encrypted; this command reads plain keys only".to_owned());
+    }
+    let begins = |marker: &[u8]| bytes.windows(marker.len()).position(|window| window == marker);
+    let key = [
+        b"-----BEGIN PRIVATE KEY-----".as_slice(),
+        b"-----BEGIN RSA PRIVATE KEY-----",
+        b"-----BEGIN EC PRIVATE KEY-----",
+    ]
+    .into_iter()
+    .find_map(begins)
+    .ok_or_else(|| "it holds a certificate and no private key".to_owned())?;
+    Ok((certificate, bytes[key..].to_vec()))
+}
+
+/// The same of a PKCS#12 file (.pfx, .p12).
+fn in_pkcs12(bytes: &[u8], password: &str) -> Result<(CertificateDer<'static>, Vec<u8>), String> {
+    use p12_keystore::error::Error;
+    let store = KeyStore::from_pkcs12(bytes, password, Pkcs12ImportPolicy::Relaxed).map_err(|error| match error {
+        Error::MacError(_) => "it is PKCS#12, and AZURE_CLIENT_CERTIFICATE_PASSWORD is not its password".to_owned(),
+        Error::DerError(_) | Error::InvalidVersion => "it is neither PEM nor PKCS#12".to_owned(),
+        other => format!("it is PKCS#12 of a kind that this command does not read: {other}"),
+    })?;
+    let (_, chain) = store.private_key_chain().ok_or("it holds no private key with a certificate")?;
+    let certificate = chain.certs().first().ok_or("it holds a private key and no certificate")?;
+    let key = KeyPair::try_from(chain.key().as_der()).map_err(|e| format!("its key is of an unknown kind: {e}"))?;
+    Ok((certificate.as_der().to_vec().into(), key.serialize_pem().into_bytes()))
 }
 
 /// That the key is the certificate's own, and the certificate in its time: Entra ID's error would not say which.
