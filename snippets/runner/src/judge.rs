@@ -13,13 +13,20 @@ use crate::run::{Ending, Run};
 
 /// Error replies that fail no run. Each is a client's question that some servers cannot answer, asked by the client
 /// library itself, which goes on without the answer.
-pub(crate) const TOLERATED: &[Tolerated] = &[Tolerated {
-    // The emulator names a subcommand only if the engine knows it.
-    command: "CLIENT",
-    error: "ERR",
-    because: "client libraries send, unasked, SETINFO, which servers before Redis 7.2 do not know, and \
-              MAINT_NOTIFICATIONS, which only Redis Enterprise and Azure know; they go on without",
-}];
+pub(crate) const TOLERATED: &[Tolerated] = &[
+    Tolerated {
+        // The emulator names a subcommand only if the engine knows it.
+        command: "CLIENT",
+        error: "ERR",
+        because: "client libraries send, unasked, SETINFO, which servers before Redis 7.2 do not know, and \
+                  MAINT_NOTIFICATIONS, which only Redis Enterprise and Azure know; they go on without",
+    },
+    Tolerated {
+        command: "CLUSTER|MYID",
+        error: "ERR",
+        because: "Lettuce asks which node it is on, which Azure does not tell, and reads it from CLUSTER NODES instead",
+    },
+];
 
 /// An error reply that is no fault of the program.
 pub(crate) struct Tolerated {

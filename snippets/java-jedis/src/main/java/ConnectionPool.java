@@ -5,7 +5,6 @@ import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -38,7 +37,7 @@ public class ConnectionPool {
     }
   }
 
-  private static void run(CountDownLatch stopped) throws InterruptedException, ExecutionException {
+  private static void run(CountDownLatch stopped) throws Exception {
     // ANCHOR: shown
     TokenAuthConfig tokens =
         EntraIDTokenAuthConfigBuilder.builder()
@@ -59,6 +58,7 @@ public class ConnectionPool {
             .build();
     var four = new ConnectionPoolConfig();
     four.setMaxTotal(4);
+    four.setMinIdle(4);
 
     ExecutorService threads = Executors.newFixedThreadPool(40);
     try (var redis =
@@ -67,6 +67,8 @@ public class ConnectionPool {
             .clientConfig(config)
             .poolConfig(four)
             .build()) {
+      // Filled before the rush: many threads that wait for the first connections starve them.
+      redis.getPool().preparePool();
       Callable<Integer> task =
           () -> {
             int commands = 0;

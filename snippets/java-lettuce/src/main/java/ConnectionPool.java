@@ -13,7 +13,6 @@ import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -41,7 +40,7 @@ public class ConnectionPool {
     }
   }
 
-  private static void run(CountDownLatch stopped) throws InterruptedException, ExecutionException {
+  private static void run(CountDownLatch stopped) throws Exception {
     // ANCHOR: shown
     TokenAuthConfig tokens =
         EntraIDTokenAuthConfigBuilder.builder()
@@ -75,7 +74,10 @@ public class ConnectionPool {
                 .build());
         var four = new GenericObjectPoolConfig<StatefulRedisConnection<String, String>>();
         four.setMaxTotal(4);
+        four.setMinIdle(4);
         try (var pool = ConnectionPoolSupport.createGenericObjectPool(client::connect, four)) {
+          // Filled before the rush: many threads that wait for the first connections starve them.
+          pool.preparePool();
           Callable<Integer> task =
               () -> {
                 int commands = 0;
