@@ -183,6 +183,7 @@ struct ExpectChange {
     tokens: Option<Vec<ExpectedTokens>>,
     connections: Option<CountRange>,
     sign_ins: Option<Vec<ExpectedSignIns>>,
+    access_keys: Option<CountRange>,
     commands: Option<Vec<String>>,
     prints: Option<Vec<Pattern>>,
     answers: Option<Vec<Pattern>>,
@@ -192,10 +193,12 @@ struct ExpectChange {
 impl ExpectChange {
     fn of(&self, expect: &Expect) -> Expect {
         let mut changed = expect.clone();
-        let ExpectChange { tokens, connections, sign_ins, commands, prints, answers, discovery } = self.clone();
+        let ExpectChange { tokens, connections, sign_ins, access_keys, commands, prints, answers, discovery } =
+            self.clone();
         changed.tokens = tokens.unwrap_or(changed.tokens);
         changed.connections = connections.unwrap_or(changed.connections);
         changed.sign_ins = sign_ins.unwrap_or(changed.sign_ins);
+        changed.access_keys = access_keys.unwrap_or(changed.access_keys);
         changed.commands = commands.unwrap_or(changed.commands);
         changed.prints = prints.unwrap_or(changed.prints);
         changed.answers = answers.unwrap_or(changed.answers);
