@@ -118,6 +118,8 @@ async fn serve(stream: TcpStream, router: Routes, stop: CancellationToken) {
         }
     };
     tokio::select! {
+        // In this order: after a moment in which nothing ran, what came in meanwhile counts, and not that it is late.
+        biased;
         // An error is a client that went away or does not speak HTTP: nothing that anybody could act on.
         _ = &mut connection => return,
         () = is_too_slow => return,

@@ -43,6 +43,8 @@ struct Emulator {
     ports: Mutex<Vec<u16>>,
     over: AtomicBool,
     counts: Mutex<BTreeMap<String, u64>>,
+    /// The longest that the control API took.
+    longest: Mutex<Duration>,
 }
 
 impl Emulator {
@@ -72,6 +74,7 @@ impl Emulator {
             ports: Mutex::default(),
             over: AtomicBool::new(false),
             counts: Mutex::default(),
+            longest: Mutex::default(),
         };
         for identity in ["system", "user", "service-principal"] {
             let settings = emulator.call("GET", &format!("/v1/identities/{identity}/environment"), Value::Null);
@@ -89,11 +92,18 @@ impl Emulator {
             .uri(format!("{}{path}", self.control["AMR_EMULATOR_CONTROL"]))
             .header("authorization", format!("Bearer {}", self.control["AMR_EMULATOR_CONTROL_TOKEN"]))
             .header("content-type", "application/json");
+        let begun = Instant::now();
         let reply = match body {
             Value::Null => self.agent.run(request.body(()).unwrap()),
             body => self.agent.run(request.body(body.to_string()).unwrap()),
         };
-        let mut reply = reply.unwrap_or_else(|e| panic!("{method} {path}: {e}"));
+        let mut reply = reply.unwrap_or_else(|e| {
+            let state = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+            panic!("{method} {path}: {e} after {:?}; the process: {state}", begun.elapsed())
+        });
+        let mut longest = self.longest.lock().unwrap();
+        *longest = longest.max(begun.elapsed());
+        drop(longest);
         let text = reply.body_mut().read_to_string().unwrap();
         assert!(reply.status().is_success(), "{method} {path}: {text}");
         serde_json::from_str(&text).unwrap_or(Value::Null)
@@ -537,6 +547,7 @@ fn under_load_with_faults_nobody_gets_in_and_nothing_grows() {
         .map(|tenth| sizes[tenth * (sizes.len() - 1) / 10])
         .map(|(memory, _)| format!("{:.0}", memory / 1024.0))
         .collect();
+    writeln!(report, "longest call of the control API: {:?}", emulator.longest.lock().unwrap()).unwrap();
     writeln!(report, "memory over time: {} MB", curve.join(" ")).unwrap();
     for (what, count) in emulator.counts.lock().unwrap().iter() {
         writeln!(report, "{count:>9} {what}").unwrap();
