@@ -164,6 +164,14 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+        // An emulator can outlive many engines. What can't be deleted now goes with the emulator's own folder.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
 fn connect(process: &mut process::EngineProcess, socket: &Path, password: &str) -> Result<Connection, Error> {
     let client = redis::Client::open(format!("unix://{}?user={OWN_USER}&pass={password}", socket.display()))
         .map_err(engine_error)?;

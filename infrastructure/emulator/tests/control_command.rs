@@ -537,6 +537,29 @@ fn it_goes_on_when_nobody_reads_its_settings() {
     assert!(child.wait().unwrap().success());
 }
 
+/// The emulator can run for days, and engines come and go.
+#[test]
+fn engines_that_are_gone_leave_no_files() {
+    let state = State::new();
+    let emulator = state.start(&["--clustering-policy", "OSSCluster"]);
+    let prefix = format!("amr-emulator-{}-", emulator.child.id());
+    let run = fs::read_dir(std::env::temp_dir()).unwrap().flatten().map(|entry| entry.path());
+    let run = run.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with(&prefix)).unwrap();
+    let sockets = || {
+        let find = Command::new("find").arg(&run).args(["-name", "redis.sock"]).output().unwrap();
+        text(&find.stdout).lines().count()
+    };
+    assert_eq!(sockets(), 3);
+    for shard in ["0", "1", "0", "2"] {
+        state.control(&["fail-over", shard]);
+        assert_eq!(sockets(), 3, "after a failover");
+    }
+    state.control(&["engine", "stop"]);
+    assert_eq!(sockets(), 0);
+    state.control(&["engine", "start"]);
+    assert_eq!(sockets(), 3);
+}
+
 #[test]
 fn completions_know_each_command() {
     let state = State::new();
