@@ -22,15 +22,16 @@ sealed class EntraIdProvider : AzureManagedRedisOptionsProvider
     private EntraIdProvider(TokenCredential credential, SignIn first) =>
         (_credential, _current) = (credential, first);
 
-    /// <summary>Fetches the first token, so that whatever prevents it is told by an exception here.</summary>
+    /// <summary>Fetches the first token. Whatever prevents that is told by an exception.</summary>
     public static async Task<EntraIdProvider> CreateAsync(TokenCredential credential) =>
         new(credential, await FetchAsync(credential));
 
-    // The client asks for these whenever it connects, so a connection that broke comes back with the newest token.
+    // The client asks for these whenever it connects, so a connection that broke comes back with
+    // the newest token.
     public override string User => _current.User;
     public override string Password => _current.Token;
 
-    // Publish/subscribe shares the one connection, because a second one would not be signed in again.
+    // Publish/subscribe shares the one connection: a second one would not be signed in again.
     public override bool SharedSubscriptionConnection => true;
 
     // A refused token ends the start of the program, with its cause.
@@ -50,17 +51,21 @@ sealed class EntraIdProvider : AzureManagedRedisOptionsProvider
         {
             try
             {
-                // Before that Azure.Identity would return the same token: it keeps one until it has five minutes left.
+                // Sooner Azure.Identity may return the same one: it keeps a token until that has
+                // less than five minutes left.
                 if (_current.ExpiresOn - DateTimeOffset.UtcNow < TimeSpan.FromMinutes(4))
                 {
                     _current = await FetchAsync(_credential);
                 }
-                var (user, token, _) = _current;
-                if (signedIn.Token != token)
+                var next = _current;
+                if (next != signedIn)
                 {
+                    // Throws if the multiplexer was disposed of, which ends this.
+                    await redis.GetDatabase().PingAsync();
                     var connected = redis.GetServers().Where(server => server.IsConnected);
-                    await Task.WhenAll(connected.Select(server => server.ExecuteAsync("AUTH", user, token)));
-                    signedIn = _current;
+                    await Task.WhenAll(connected.Select(
+                        server => server.ExecuteAsync("AUTH", next.User, next.Token)));
+                    signedIn = next;
                 }
             }
             catch (ObjectDisposedException)
@@ -79,7 +84,8 @@ sealed class EntraIdProvider : AzureManagedRedisOptionsProvider
         var token = await credential.GetTokenAsync(Request, CancellationToken.None);
         // The user name is the object id of the identity, which the token names.
         using var claims = JsonDocument.Parse(Base64Url.DecodeFromChars(token.Token.Split('.')[1]));
-        return new SignIn(claims.RootElement.GetProperty("oid").GetString()!, token.Token, token.ExpiresOn);
+        var objectId = claims.RootElement.GetProperty("oid").GetString()!;
+        return new SignIn(objectId, token.Token, token.ExpiresOn);
     }
 
     private sealed record SignIn(string User, string Token, DateTimeOffset ExpiresOn);

@@ -8,12 +8,15 @@
 using Azure.Identity;
 using StackExchange.Redis;
 
-var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var host = Environment.GetEnvironmentVariable("REDIS_HOST")
+    ?? throw new InvalidOperationException("REDIS_HOST is not set");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 // ANCHOR: shown
-// AZURE_TOKEN_CREDENTIALS says which: `dev`, `prod`, or one such as AzureCliCredential. Without it this throws.
-var credential = new DefaultAzureCredential(DefaultAzureCredential.DefaultEnvironmentVariableName);
+// AZURE_TOKEN_CREDENTIALS says which: `dev`, `prod`, or one such as AzureCliCredential. Without
+// it this throws.
+var credential = new DefaultAzureCredential(
+    DefaultAzureCredential.DefaultEnvironmentVariableName);
 
 var options = ConfigurationOptions.Parse($"{host}:{port}");
 // Fetches a token now, and the next one before it expires.

@@ -7,13 +7,16 @@
 using Azure.Identity;
 using StackExchange.Redis;
 
-var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var host = Environment.GetEnvironmentVariable("REDIS_HOST")
+    ?? throw new InvalidOperationException("REDIS_HOST is not set");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 // ANCHOR: shown
-// Given the name, the client expects it in the certificate of every shard, whatever address the cluster announces.
+// A name, not an address: the client expects it in the certificate of every shard, whatever
+// address the cluster announces.
+var credential = new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned);
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.Defaults = await EntraIdProvider.CreateAsync(new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned));
+options.Defaults = await EntraIdProvider.CreateAsync(credential);
 
 await using var redis = await ConnectionMultiplexer.ConnectAsync(options);
 var database = redis.GetDatabase();

@@ -9,7 +9,8 @@ using System.Runtime.InteropServices;
 using Azure.Identity;
 using StackExchange.Redis;
 
-var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var host = Environment.GetEnvironmentVariable("REDIS_HOST")
+    ?? throw new InvalidOperationException("REDIS_HOST is not set");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 using var stop = new CancellationTokenSource();
@@ -22,8 +23,9 @@ void Stop(PosixSignalContext signal)
 }
 
 // ANCHOR: shown
+var credential = new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned);
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.Defaults = await EntraIdProvider.CreateAsync(new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned));
+options.Defaults = await EntraIdProvider.CreateAsync(credential);
 
 await using var redis = await ConnectionMultiplexer.ConnectAsync(options);
 var database = redis.GetDatabase();

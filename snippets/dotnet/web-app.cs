@@ -10,17 +10,19 @@
 using Azure.Identity;
 using StackExchange.Redis;
 
-var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var host = Environment.GetEnvironmentVariable("REDIS_HOST")
+    ?? throw new InvalidOperationException("REDIS_HOST is not set");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 // ANCHOR: shown
+var credential = new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned);
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.Defaults = await EntraIdProvider.CreateAsync(new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned));
+options.Defaults = await EntraIdProvider.CreateAsync(credential);
 // One for everything: whatever in ASP.NET Core keeps something in Redis takes a multiplexer.
 await using var redis = await ConnectionMultiplexer.ConnectAsync(options);
 
 var builder = WebApplication.CreateBuilder(args);
-builder.WebHost.UseUrls($"http://+:{Environment.GetEnvironmentVariable("PORT") ?? "8080"}");
+builder.WebHost.UseUrls($"http://+:{builder.Configuration["PORT"] ?? "8080"}");
 builder.Services.AddSingleton<IConnectionMultiplexer>(redis);
 builder.Services.AddOutputCache();
 builder.Services.AddStackExchangeRedisOutputCache(cache =>

@@ -8,15 +8,19 @@
 using Azure.Identity;
 using StackExchange.Redis;
 
-var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var host = Environment.GetEnvironmentVariable("REDIS_HOST")
+    ?? throw new InvalidOperationException("REDIS_HOST is not set");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 // ANCHOR: shown
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.AbortOnConnectFail = true; // Otherwise a refused token is not told.
+// Otherwise a refused token is not told.
+options.AbortOnConnectFail = true;
+// One connection for everything. A second one would not be signed in again.
 options.Protocol = RedisProtocol.Resp3;
-options.SharedSubscriptionConnection = true; // A second connection would not be signed in again.
-// AZURE_TOKEN_CREDENTIALS says which: `dev`, `prod`, or one such as AzureCliCredential. Without it this throws.
+options.SharedSubscriptionConnection = true;
+// AZURE_TOKEN_CREDENTIALS says which: `dev`, `prod`, or one such as AzureCliCredential. Without
+// it this throws.
 await options.ConfigureForAzureWithTokenCredentialAsync(
     new DefaultAzureCredential(DefaultAzureCredential.DefaultEnvironmentVariableName));
 

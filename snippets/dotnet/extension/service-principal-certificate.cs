@@ -11,9 +11,11 @@ var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 // ANCHOR: shown
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.AbortOnConnectFail = true; // Otherwise a refused token is not told.
+// Otherwise a refused token is not told.
+options.AbortOnConnectFail = true;
+// One connection for everything. A second one would not be signed in again.
 options.Protocol = RedisProtocol.Resp3;
-options.SharedSubscriptionConnection = true; // A second connection would not be signed in again.
+options.SharedSubscriptionConnection = true;
 // A PEM file with the certificate and its private key.
 using var certificate = X509Certificate2.CreateFromPemFile(Required("AZURE_CLIENT_CERTIFICATE_PATH"));
 await options.ConfigureForAzureWithServicePrincipalAsync(

@@ -10,9 +10,11 @@ var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 // ANCHOR: shown
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.AbortOnConnectFail = true; // Otherwise a refused token is not told.
+// Otherwise a refused token is not told.
+options.AbortOnConnectFail = true;
+// One connection for everything. A second one would not be signed in again.
 options.Protocol = RedisProtocol.Resp3;
-options.SharedSubscriptionConnection = true; // A second connection would not be signed in again.
+options.SharedSubscriptionConnection = true;
 await options.ConfigureForAzureWithServicePrincipalAsync(
     clientId: Required("AZURE_CLIENT_ID"),
     tenantId: Required("AZURE_TENANT_ID"),

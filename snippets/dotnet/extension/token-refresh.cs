@@ -7,7 +7,8 @@
 using System.Runtime.InteropServices;
 using StackExchange.Redis;
 
-var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var host = Environment.GetEnvironmentVariable("REDIS_HOST")
+    ?? throw new InvalidOperationException("REDIS_HOST is not set");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 using var stop = new CancellationTokenSource();
@@ -21,9 +22,11 @@ void Stop(PosixSignalContext signal)
 
 // ANCHOR: shown
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.AbortOnConnectFail = true; // Otherwise a refused token is not told.
+// Otherwise a refused token is not told.
+options.AbortOnConnectFail = true;
+// One connection for everything. A second one would not be signed in again.
 options.Protocol = RedisProtocol.Resp3;
-options.SharedSubscriptionConnection = true; // A second connection would not be signed in again.
+options.SharedSubscriptionConnection = true;
 await options.ConfigureForAzureWithSystemAssignedManagedIdentityAsync();
 
 await using var redis = await ConnectionMultiplexer.ConnectAsync(options);

@@ -5,16 +5,20 @@
 
 using StackExchange.Redis;
 
-var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var host = Environment.GetEnvironmentVariable("REDIS_HOST")
+    ?? throw new InvalidOperationException("REDIS_HOST is not set");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 // ANCHOR: shown
+var clientId = Environment.GetEnvironmentVariable("AZURE_CLIENT_ID")
+    ?? throw new InvalidOperationException("AZURE_CLIENT_ID is not set");
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.AbortOnConnectFail = true; // Otherwise a refused token is not told.
+// Otherwise a refused token is not told.
+options.AbortOnConnectFail = true;
+// One connection for everything. A second one would not be signed in again.
 options.Protocol = RedisProtocol.Resp3;
-options.SharedSubscriptionConnection = true; // A second connection would not be signed in again.
-await options.ConfigureForAzureWithUserAssignedManagedIdentityAsync(
-    Environment.GetEnvironmentVariable("AZURE_CLIENT_ID") ?? throw new InvalidOperationException("AZURE_CLIENT_ID is not set"));
+options.SharedSubscriptionConnection = true;
+await options.ConfigureForAzureWithUserAssignedManagedIdentityAsync(clientId);
 
 await using var redis = await ConnectionMultiplexer.ConnectAsync(options);
 Console.WriteLine(await redis.GetDatabase().ExecuteAsync("PING"));

@@ -8,14 +8,17 @@
 using Azure.Identity;
 using StackExchange.Redis;
 
-var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var host = Environment.GetEnvironmentVariable("REDIS_HOST")
+    ?? throw new InvalidOperationException("REDIS_HOST is not set");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 // ANCHOR: shown
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.AbortOnConnectFail = true; // Otherwise a refused token is not told.
+// Otherwise a refused token is not told.
+options.AbortOnConnectFail = true;
+// One connection for everything. A second one would not be signed in again.
 options.Protocol = RedisProtocol.Resp3;
-options.SharedSubscriptionConnection = true; // A second connection would not be signed in again.
+options.SharedSubscriptionConnection = true;
 // AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE are set in a pod that has one.
 await options.ConfigureForAzureWithTokenCredentialAsync(new WorkloadIdentityCredential());
 

@@ -12,7 +12,8 @@ var host = Environment.GetEnvironmentVariable("REDIS_HOST");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT");
 
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.Defaults = await EntraIdProvider.CreateAsync(new Unreliable(new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned)));
+options.Defaults = await EntraIdProvider.CreateAsync(
+    new Unreliable(new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned)));
 
 await using var redis = await ConnectionMultiplexer.ConnectAsync(options);
 var database = redis.GetDatabase();
@@ -28,7 +29,8 @@ sealed class Unreliable(TokenCredential credential) : TokenCredential
 {
     private int _asked;
 
-    public override async ValueTask<AccessToken> GetTokenAsync(TokenRequestContext context, CancellationToken cancellation) =>
+    public override async ValueTask<AccessToken> GetTokenAsync(
+        TokenRequestContext context, CancellationToken cancellation) =>
         ++_asked is 2 or 3
             ? throw new HttpRequestException("there is no way to Entra ID")
             : await credential.GetTokenAsync(context, cancellation);

@@ -10,8 +10,9 @@ using StackExchange.Redis;
 var host = Environment.GetEnvironmentVariable("REDIS_HOST");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT");
 
+var credential = new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned);
 var options = ConfigurationOptions.Parse($"{host}:{port}");
-options.Defaults = await EntraIdProvider.CreateAsync(new ManagedIdentityCredential(ManagedIdentityId.SystemAssigned));
+options.Defaults = await EntraIdProvider.CreateAsync(credential);
 options.SharedSubscriptionConnection = false;
 
 await using var redis = await ConnectionMultiplexer.ConnectAsync(options);

@@ -11,7 +11,8 @@ using Azure.Identity;
 using StackExchange.Redis;
 using StackExchange.Redis.Configuration;
 
-var host = Environment.GetEnvironmentVariable("REDIS_HOST") ?? throw new InvalidOperationException("REDIS_HOST is not set");
+var host = Environment.GetEnvironmentVariable("REDIS_HOST")
+    ?? throw new InvalidOperationException("REDIS_HOST is not set");
 var port = Environment.GetEnvironmentVariable("REDIS_PORT") ?? "10000";
 
 using var stop = new CancellationTokenSource();

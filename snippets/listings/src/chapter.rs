@@ -20,7 +20,7 @@ pub(crate) struct Fault {
 pub(crate) struct Directive {
     pub(crate) kind: DirectiveKind,
     pub(crate) id: String,
-    /// `stack=…`
+    /// `stack=…`: one or several, with commas between them.
     pub(crate) stack: Option<String>,
     pub(crate) line: usize,
     /// The whole line, without its end.

@@ -18,6 +18,7 @@ pub use page::{MissingRecordings, Pages, Sources, Target};
 pub use preprocessor::{ExpandedChapter, Listings, RustBlock, load_expanded};
 pub use recording::{ErrorCapture, RECORDED, Recording, canonical_text, hash_sources, mistake_sources, orphans};
 pub use table::{
-    CountRange, EnvironmentChange, Exit, Expect, ExpectedSignIns, ExpectedTokens, Impossible, Kind, Listing, LogMatch,
-    Mask, Meanwhile, Mistake, Mutation, Pattern, Policy, Scenario, Stack, StopAfter, TABLE, Table, Tier, Trouble,
+    CountRange, EnvironmentChange, ErrorReply, Exit, Expect, ExpectedSignIns, ExpectedTokens, Impossible, Kind,
+    Listing, LogMatch, Mask, Meanwhile, Mistake, Mutation, Pattern, Policy, Scenario, Stack, StopAfter, TABLE, Table,
+    Tier, Trouble,
 };

@@ -128,8 +128,11 @@ impl Pages<'_> {
         let all = self.table.listings_of(&scenario.id);
         let shown: Vec<_> = match &directive.stack {
             None => all.clone(),
-            Some(stack) => {
-                all.iter().copied().filter(|listing| listing.stack == *stack || listing.name() == *stack).collect()
+            Some(stacks) => {
+                let is_named = |listing: &&Listing| {
+                    stacks.split(',').any(|stack| listing.stack == stack || listing.name() == stack)
+                };
+                all.iter().copied().filter(is_named).collect()
             }
         };
         if shown.is_empty() {

@@ -187,6 +187,8 @@ pub(crate) fn judge_distrust(untrusted: Service, run: &Run) -> Vec<Complaint> {
             EventKind::ConnectionOpened { connection, .. } if untrusted == Service::Redis && hung_up(*connection) => {
                 refused = true;
             }
+            // Of a client that hangs up so late Entra ID sees nothing, but the proxy does.
+            EventKind::ProxyConnected { .. } if untrusted == Service::Entra => refused = true,
             EventKind::SignInAccepted { .. }
             | EventKind::SignInRefused { .. }
             | EventKind::AccessKeyAccepted { .. } => {
@@ -447,8 +449,13 @@ pub(crate) mod events {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use listings::ErrorReply;
+
     use super::events::{closed, issued, log, opened, signed_in};
     use super::*;
+    use crate::process::Printed;
 
     /// One token, one connection, one sign-in of `user`, and a PING.
     fn good() -> Vec<EventKind> {
@@ -599,6 +606,54 @@ mod tests {
             *by = ClosedBy::AccessKeysOff;
         }
         assert_eq!(complaints(&dropped), []);
+    }
+
+    #[test]
+    fn a_client_may_ask_the_server_to_close_its_connection() {
+        let by_the_server = |commands: &[&str]| {
+            let mut events = good();
+            events[3] = closed(1, commands);
+            if let EventKind::ConnectionClosed { by, .. } = &mut events[3] {
+                *by = ClosedBy::Server;
+            }
+            complaints(&events)
+        };
+        assert_eq!(by_the_server(&["PING", "QUIT"]), []);
+        assert!(matches!(&by_the_server(&["PING"])[..], [Complaint::Unexpected(_)]));
+    }
+
+    #[test]
+    fn a_stack_names_error_replies_to_its_client_library() {
+        let mut events = good();
+        events.insert(
+            3,
+            EventKind::ErrorReply { connection: 1, command: "CONFIG|GET".to_string(), error: "ERR".to_string() },
+        );
+        assert!(matches!(&complaints(&events)[..], [Complaint::Unexpected(_)]));
+        let reply = ErrorReply { command: "CONFIG|GET".to_string(), error: "ERR".to_string() };
+        let expect = Expect { error_replies: vec![reply], ..expect("0") };
+        assert_eq!(judge_events(&expect, &log(&events)), []);
+    }
+
+    #[test]
+    fn whoever_hangs_up_without_a_byte_has_refused_the_certificate() {
+        let distrust = |events: &[EventKind]| {
+            let run = Run {
+                ending: Ending::Ended,
+                shown: true,
+                printed: Printed::default(),
+                visits: Vec::new(),
+                events: log(events),
+                engine: String::new(),
+                elapsed: Duration::ZERO,
+            };
+            judge_distrust(Service::Redis, &run)
+        };
+        assert_eq!(distrust(&[opened(1), closed(1, &[])]), []);
+        assert!(matches!(&distrust(&[opened(1), closed(1, &["PING"])])[..], [Complaint::Trusted(_), ..]));
+        assert!(matches!(&distrust(&[opened(1)])[..], [Complaint::Trusted(_), ..]));
+        let sent = distrust(&[opened(1), signed_in("user", 1, "uti-a", 1, false), closed(1, &["AUTH"])]);
+        assert!(caught("no-certificate-check", &sent).unwrap());
     }
 
     #[test]

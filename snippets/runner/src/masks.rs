@@ -207,6 +207,8 @@ pub(crate) fn without_engine(events: &[Value]) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    use azure_managed_redis_emulator::ClosedBy;
+
     use super::*;
     use crate::judge::events::{closed, issued, opened, signed_in};
 
@@ -273,6 +275,18 @@ mod tests {
         let masks = Masks::new(&told, &[]);
         assert_eq!(masks.text(&told[0].kind.to_string()).rsplit('=').next(), Some("token-1>"));
         assert_eq!(masks.event(&told[1])["token"], "token-2");
+    }
+
+    #[test]
+    fn who_closes_a_connection_after_quit_is_not_recorded() {
+        let closed_by = |by: ClosedBy| {
+            let mut event = closed(1, &["PING", "QUIT"]);
+            if let EventKind::ConnectionClosed { by: who, .. } = &mut event {
+                *who = by;
+            }
+            recorded(&[event])
+        };
+        assert_eq!(closed_by(ClosedBy::Server), closed_by(ClosedBy::Client));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::fixture::{Fixture, PYTHON, RUST};
-use listings::{MissingRecordings, Target};
+use crate::fixture::{Fixture, PYTHON, RUST, recording};
+use listings::{MissingRecordings, Recording, Target};
 
 #[test]
 fn a_listing_shows_a_panel_for_each_stack() {
@@ -200,4 +200,21 @@ fn a_broken_recording_says_how_to_renew_it() {
         let fault = fixture.expand("{{#listing sign-in}}", Target::Html).unwrap_err().to_string();
         assert!(fault.contains("python.json is not a recording: delete it and run `cargo book record`"), "{fault}");
     }
+}
+
+#[test]
+fn what_does_not_run_everywhere_says_when_it_last_ran() {
+    let fixture = Fixture::recorded();
+    let table = fixture.table();
+    let listing = table.listing("sign-in/rust-sync").unwrap();
+    let dated = Recording { date: Some("2026-11-29".to_owned()), ..recording(&table, "sign-in/rust-sync") };
+    dated.write(fixture.root(), listing).unwrap();
+    let page = fixture.page("{{#listing sign-in}}\n");
+    assert!(page.contains("Ran on 2026-11-29 with redis 1.8.1, against Valkey 9.1.2"), "{page}");
+}
+
+#[test]
+fn several_stacks_can_be_chosen() {
+    let page = Fixture::recorded().page("{{#listing sign-in stack=python,rust-sync}}\n");
+    assert!(page.contains("data-stack=\"rust\"") && page.contains("data-stack=\"python\""), "{page}");
 }

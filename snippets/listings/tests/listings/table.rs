@@ -232,6 +232,26 @@ fn dependency_lines_of_go_name_module_and_version() {
 }
 
 #[test]
+fn dependency_lines_of_file_based_apps_are_their_own() {
+    let fixture = Fixture::new();
+    fixture
+        .write("snippets/python/Directory.Build.props", "<Project />")
+        .write("snippets/python/one.cs", "#:package Example.One@1.0.0\n#:package Example.Two@2.0.0\n")
+        .write("snippets/python/two.cs", "#:package Example.Two@2.0.0\n")
+        .write("snippets/scenarios.toml", &TABLE.replace("pyproject.toml", "Directory.Build.props"));
+    let table = fixture.table();
+    let dotnet = table.stack("python").unwrap();
+    let names = ["Example.Two".to_owned(), "Example.One".to_owned()];
+    assert_eq!(
+        dependency_lines(dotnet, &names).unwrap(),
+        ["#:package Example.Two@2.0.0", "#:package Example.One@1.0.0"]
+    );
+    fixture.write("snippets/python/two.cs", "#:package Example.Two@2.1.0\n");
+    let fault = format!("{:#}", dependency_lines(dotnet, &names).unwrap_err());
+    assert!(fault.contains("Example.Two") && fault.contains("choose one"), "{fault}");
+}
+
+#[test]
 fn a_manifest_of_an_unknown_kind_says_where_to_add_it() {
     let fixture = Fixture::new();
     fixture

@@ -335,8 +335,9 @@ fn restore(sdk: &Sdk, stack: &Stack, built: &Path) -> Result<(), NotReady> {
     let Some(first) = messages.lines().find(lacks) else {
         return Err(anyhow!("`dotnet restore` {}:\n{messages}", process::describe(output.status)).into());
     };
-    // `/folder/x.csproj : error NU1101: Unable to find package …`
+    // `/folder/x.csproj : error NU1101: Unable to find package … [/folder/programs.slnx]`
     let message = first.split_once(": error ").map_or(first, |(_, message)| message);
+    let message = message.rsplit_once(" [").map_or(message, |(message, _)| message);
     match &stack.not_everywhere {
         Some(package) if messages.lines().filter(lacks).all(|line| line.contains(package.as_str())) => {
             Err(NotReady::NotOffered { package: package.clone(), message: message.to_string() })
