@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use crate::chapter::{self, DirectiveKind};
 use crate::html::escape;
-use crate::page::{MissingRecordings, Pages, anchor};
+use crate::page::{MissingRecordings, Pages, anchor, is_one_of};
 use crate::recording::{ErrorCapture, Recording};
 use crate::table::{Listing, Mistake, Policy, Scenario, Stack};
 
@@ -58,9 +58,8 @@ impl Places {
     /// The page that shows this listing alone, or else one that shows it among others.
     fn listing(&self, listing: &Listing) -> Option<&Place> {
         let of_scenario = || self.0.iter().filter(|it| it.kind == DirectiveKind::Listing && it.id == listing.scenario);
-        let names =
-            |it: &&Place| it.stack.as_ref().is_some_and(|name| *name == listing.stack || *name == listing.name());
-        of_scenario().find(names).or_else(|| of_scenario().find(|it| it.stack.is_none()))
+        let alone = |it: &&Place| it.stack.as_deref().is_some_and(|stacks| is_one_of(stacks, listing));
+        of_scenario().find(alone).or_else(|| of_scenario().find(|it| it.stack.is_none()))
     }
 
     fn error(&self, mistake: &Mistake) -> Option<&Place> {

@@ -128,12 +128,7 @@ impl Pages<'_> {
         let all = self.table.listings_of(&scenario.id);
         let shown: Vec<_> = match &directive.stack {
             None => all.clone(),
-            Some(stacks) => {
-                let is_named = |listing: &&Listing| {
-                    stacks.split(',').any(|stack| listing.stack == stack || listing.name() == stack)
-                };
-                all.iter().copied().filter(is_named).collect()
-            }
+            Some(stacks) => all.iter().copied().filter(|listing| is_one_of(stacks, listing)).collect(),
         };
         if shown.is_empty() {
             let known: Vec<_> = all.iter().map(|listing| listing.name()).collect();
@@ -468,6 +463,11 @@ fn ran_with(versions: &std::collections::BTreeMap<String, String>, engine: &str)
     let versions: Vec<_> =
         versions.iter().map(|(name, version)| format!("{} {}", escape(name), escape(version))).collect();
     format!("{}, against {}", versions.join(", "), escape(engine))
+}
+
+/// Whether `stack=…` of a directive means this listing.
+pub(crate) fn is_one_of(stacks: &str, listing: &Listing) -> bool {
+    stacks.split(',').any(|stack| listing.stack == stack || listing.name() == stack)
 }
 
 pub(crate) fn anchor(kind: &str, id: &str, nth: usize) -> String {
