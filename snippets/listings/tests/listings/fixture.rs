@@ -217,7 +217,6 @@ pub(crate) fn recording(table: &Table, id: &str) -> Recording {
         sources: hash_sources(&listing.directory, &listing.files).unwrap(),
         date: None,
         verdict: "passed".to_owned(),
-        date: None,
         exit: 0,
         output: vec!["PONG <&>".to_owned(), String::new(), "{{#include x}}".to_owned()],
         answers: Vec::new(),
