@@ -13,7 +13,6 @@ mod tokens;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router, middleware};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -179,8 +178,8 @@ fn router(control: Control, guard: Guard) -> Router {
         .fallback(|| async { Problem::no_resource() })
         .method_not_allowed_fallback(|| async { Problem::no_method() })
         .layer(Extension(Document(text.into())))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::guard))
+        .layer(middleware::from_fn(request::read_whole))
         .with_state(control)
 }
 

@@ -639,6 +639,33 @@ fn a_connection_is_kept_for_the_next_request() {
     }
 }
 
+/// Some clients send the end of an empty body in a piece of its own, which may come after the answer is ready.
+#[test]
+fn a_body_that_nobody_needs_is_read_to_its_end() {
+    let emulator = Emulator::start().unwrap();
+    let authority = emulator.control_address().strip_prefix("http://").unwrap().to_owned();
+    let mut stream = TcpStream::connect(&authority).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for (path, token, status) in [
+        ("/v1/reset", emulator.control_token(), "204"),
+        ("/v1/identities/nobody/tokens", emulator.control_token(), "404"),
+        ("/v1/reset", "wrong", "401"),
+        ("/v1/reset", emulator.control_token(), "204"),
+    ] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        stream.write_all(b"0\r\n\r\n").unwrap();
+        let mut reply = [0; 12];
+        stream.read_exact(&mut reply).unwrap_or_else(|e| panic!("{path}: the connection was closed: {e}"));
+        assert_eq!(String::from_utf8_lossy(&reply), format!("HTTP/1.1 {status}"));
+        let mut rest = [0; 4096];
+        assert!(stream.read(&mut rest).unwrap() > 0);
+    }
+}
+
 // The description.
 
 /// Whether a value is as a schema of the description says. Knows the words that the description uses, and no others.

@@ -148,7 +148,6 @@ impl From<JsonRejection> for Problem {
                 let detail = "send JSON, and say so with the header 'Content-Type: application/json'";
                 Problem::new(status, "not-json", "The body is not said to be JSON", detail)
             }
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
             _ => Problem::new(StatusCode::BAD_REQUEST, "bad-json", "The body is no JSON", says),
         }
     }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -13,6 +16,26 @@ use super::problem::Problem;
 /// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(5);
 
+/// Reads the whole body before anything is answered, needed or not. After an answer that came before the end of the body the
+/// connection is closed, and a client that has sent its next request over it only learns that it failed.
+pub(super) async fn read_whole(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    // One that says so beforehand need not even be read.
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let read = match length.is_some_and(|length| length > LARGEST_BODY as u64) {
+        true => Err(Problem::too_large()),
+        false => match tokio::time::timeout(BODY_TIME, to_bytes(body, LARGEST_BODY)).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(_)) => Err(Problem::too_large()),
+            Err(_) => Err(Problem::slow()),
+        },
+    };
+    match read {
+        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Err(problem) => ([(CONNECTION, "close")], problem).into_response(),
+    }
+}
+
 /// A body in JSON.
 pub(super) struct Json<T>(pub(super) T);
 
@@ -20,16 +43,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        // One that says so beforehand need not even be read.
-        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if length.is_some_and(|length| length > LARGEST_BODY as u64) {
-            return Err(Problem::too_large());
-        }
-        match tokio::time::timeout(BODY_TIME, <axum::Json<T> as FromRequest<S>>::from_request(request, state)).await {
-            Ok(Ok(axum::Json(body))) => Ok(Json(body)),
-            Ok(Err(rejection)) => Err(rejection.into()),
-            Err(_) => Err(Problem::slow()),
-        }
+        let axum::Json(body) = <axum::Json<T> as FromRequest<S>>::from_request(request, state).await?;
+        Ok(Json(body))
     }
 }
 
