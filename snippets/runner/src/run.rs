@@ -96,6 +96,16 @@ pub(crate) enum Ending {
     Ended,
 }
 
+impl Ending {
+    /// How a program left that was `asked` to or not, and may leave with this status besides 0 if it was.
+    fn of(status: ExitStatus, asked: bool, leaves_with: Option<i32>) -> Ending {
+        match status.code() {
+            Some(code) if asked && leaves_with == Some(code) => Ending::LeftAsAsked(status),
+            _ => Ending::Left(status),
+        }
+    }
+}
+
 pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
     let emulator = emulator(situation).start().context("cannot start the emulator")?;
     if situation.trouble == Some(Trouble::SlowTokens) {
@@ -257,8 +267,7 @@ fn watch(
     let mut asked: Option<Instant> = None;
     loop {
         if let Some(status) = running.exited()? {
-            let as_asked = asked.is_some() && status.code().is_some_and(|code| situation.leaves_with == Some(code));
-            return Ok(if as_asked { Ending::LeftAsAsked(status) } else { Ending::Left(status) });
+            return Ok(Ending::of(status, asked.is_some(), situation.leaves_with));
         }
         if let Some(asked) = asked {
             if asked.elapsed() > LEAVING {
@@ -330,4 +339,21 @@ pub(crate) fn all_closed(events: &[Event]) -> bool {
     let opened = events.iter().filter(|event| matches!(event.kind, EventKind::ConnectionOpened { .. }));
     let closed = events.iter().filter(|event| matches!(event.kind, EventKind::ConnectionClosed { .. }));
     opened.count() == closed.count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn only_who_was_asked_may_leave_with_the_status_of_its_language() {
+        let interrupted = ExitStatus::from_raw(130 << 8);
+        assert!(matches!(Ending::of(interrupted, true, Some(130)), Ending::LeftAsAsked(_)));
+        assert!(matches!(Ending::of(interrupted, false, Some(130)), Ending::Left(_)));
+        assert!(matches!(Ending::of(interrupted, true, None), Ending::Left(_)));
+        assert!(matches!(Ending::of(ExitStatus::from_raw(1 << 8), true, Some(130)), Ending::Left(_)));
+        assert!(matches!(Ending::of(ExitStatus::from_raw(2), true, Some(130)), Ending::Left(_)));
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::fixture::{Fixture, TABLE};
-use listings::{Exit, Kind, Policy, Table, Tier, Trouble, dependency_lines};
+use listings::{Exit, Kind, Policy, Table, Tier, Trouble, dependency_lines, maven_project};
 use serde_json::json;
 
 #[test]
@@ -249,6 +249,34 @@ fn dependency_lines_of_file_based_apps_are_their_own() {
     fixture.write("snippets/python/two.cs", "#:package Example.Two@2.1.0\n");
     let fault = format!("{:#}", dependency_lines(dotnet, &names).unwrap_err());
     assert!(fault.contains("Example.Two") && fault.contains("choose one"), "{fault}");
+}
+
+#[test]
+fn dependency_lines_of_maven_tell_parents_and_lists_of_versions_apart() {
+    let fixture = Fixture::new();
+    let pom = "<project>\n<parent><groupId>org.example</groupId><artifactId>parent</artifactId>\
+               <version>4.0.7</version></parent>\n<!-- <dependency> -->\n\
+               <dependencyManagement><dependencies><dependency><groupId>io.example</groupId>\
+               <artifactId>bom</artifactId><version>4.2</version><type>pom</type><scope>import</scope>\
+               </dependency></dependencies></dependencyManagement>\n<dependencies>\n\
+               <dependency><groupId>a.b</groupId><artifactId>c</artifactId><version>1.0</version></dependency>\n\
+               <dependency><groupId>a.b</groupId><artifactId>managed</artifactId></dependency>\n\
+               </dependencies></project>\n";
+    fixture
+        .write("snippets/python/pom.xml", pom)
+        .write("snippets/scenarios.toml", &TABLE.replace("pyproject.toml", "pom.xml"));
+    let table = fixture.table();
+    let java = table.stack("python").unwrap();
+    let lines = |names: &[&str]| dependency_lines(java, &names.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let found = lines(&["org.example:parent", "io.example:bom", "a.b:c", "a.b:managed"]).unwrap();
+    assert_eq!(found, ["parent org.example:parent:4.0.7", "bom io.example:bom:4.2", "a.b:c:1.0", "a.b:managed"]);
+
+    let project = maven_project(&found).unwrap();
+    for part in ["<parent>\n  <groupId>org.example</groupId>", "<scope>import</scope>", "<version>1.0</version>"] {
+        assert_eq!(project.matches(part).count(), 1, "{part} in {project}");
+    }
+    let fault = lines(&["a.b:other"]).unwrap_err();
+    assert!(fault.to_string().contains("pom.xml has no dependency `a.b:other`"), "{fault}");
 }
 
 #[test]
