@@ -357,11 +357,14 @@ fn is_let_in(emulator: &Emulator, random: &mut Random, arguments: &[&str]) -> bo
     panic!("nobody answers a sign-in within {PATIENCE:?}");
 }
 
+/// How many things can go wrong.
+const FAULTS: usize = 12;
+
 /// One thing goes wrong, and what must not happen then is tried.
-fn one_fault(emulator: &Emulator, random: &mut Random) {
+fn one_fault(emulator: &Emulator, which: usize, random: &mut Random) {
     let put = |path: &str, body: Value| emulator.call("PUT", path, body);
     let lasts = 100 + random.below(900);
-    let fault = match random.below(12) {
+    let fault = match which {
         0 => {
             put("/v1/faults/entra", json!({ "kind": "fail", "status": 503, "lasts_ms": lasts }));
             "Entra ID fails"
@@ -433,12 +436,13 @@ fn one_fault(emulator: &Emulator, random: &mut Random) {
             emulator.find_ports();
             "a shard fails over"
         }
-        _ => {
+        11 => {
             put("/v1/engine", json!({ "running": false }));
             std::thread::sleep(Duration::from_millis(200));
             put("/v1/engine", json!({ "running": true }));
             "the engines restart"
         }
+        other => panic!("there is no fault {other}"),
     };
     emulator.count(format!("fault: {fault}"));
 }
@@ -493,8 +497,14 @@ fn under_load_with_faults_nobody_gets_in_and_nothing_grows() {
         }
         let faults = scope.spawn(|| {
             let mut random = random(200);
+            let mut left = Vec::new();
             while !emulator.is_over() {
-                one_fault(emulator, &mut random);
+                // Each of them before any comes again.
+                if left.is_empty() {
+                    left.extend(0..FAULTS);
+                }
+                let which = left.swap_remove(random.below(left.len()));
+                one_fault(emulator, which, &mut random);
                 progress.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(200 + random.below(800) as u64));
             }
