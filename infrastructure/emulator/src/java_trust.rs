@@ -37,18 +37,24 @@ fn quoted(option: &str) -> String {
     }
 }
 
+/// A store, and the certificates that it holds.
+struct Made {
+    of: Vec<Vec<u8>>,
+    store: Vec<u8>,
+}
+
 /// A PKCS#12 store of certificates to trust. Making one takes longer than the rest of an emulator's start, so emulators of one
 /// process that have the same share it.
 pub(crate) fn store(certificates: &[Vec<u8>]) -> Result<Vec<u8>, String> {
-    static MADE: Mutex<Option<(Vec<Vec<u8>>, Vec<u8>)>> = Mutex::new(None);
+    static MADE: Mutex<Option<Made>> = Mutex::new(None);
     let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some((of, store)) = made.as_ref()
-        && of == certificates
+    if let Some(made) = made.as_ref()
+        && made.of == certificates
     {
-        return Ok(store.clone());
+        return Ok(made.store.clone());
     }
     let store = pkcs12(certificates).map_err(|e| e.to_string())?;
-    *made = Some((certificates.to_vec(), store.clone()));
+    *made = Some(Made { of: certificates.to_vec(), store: store.clone() });
     Ok(store)
 }
 

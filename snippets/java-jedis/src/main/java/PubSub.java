@@ -1,13 +1,17 @@
 import static java.util.concurrent.TimeUnit.MILLISECONDS;
-import static java.util.concurrent.TimeUnit.SECONDS;
 
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import redis.clients.authentication.core.TokenAuthConfig;
 import redis.clients.authentication.entraid.EntraIDTokenAuthConfigBuilder;
+import redis.clients.jedis.ConnectionPoolConfig;
 import redis.clients.jedis.DefaultJedisClientConfig;
 import redis.clients.jedis.HostAndPort;
+import redis.clients.jedis.Jedis;
+import redis.clients.jedis.JedisClientConfig;
 import redis.clients.jedis.JedisPubSub;
 import redis.clients.jedis.RedisClient;
 import redis.clients.jedis.SslOptions;
@@ -54,26 +58,46 @@ public class PubSub {
         DefaultJedisClientConfig.builder()
             .sslOptions(SslOptions.defaults())
             .authXManager(signIn)
-            // A subscriber can sign in again with RESP3 only.
+            .build();
+    // A subscriber signs in once, with the newest token.
+    var subscribing =
+        DefaultJedisClientConfig.builder()
+            .sslOptions(SslOptions.defaults())
+            .credentialsProvider(signIn)
             .resp3()
             .build();
+    Set<String> received = ConcurrentHashMap.newKeySet();
 
-    try (var redis = RedisClient.builder().hostAndPort(address()).clientConfig(config).build()) {
-      var subscriber = new Counting();
-      var listening = CompletableFuture.runAsync(() -> redis.subscribe(subscriber, "orders"));
-      // Or that it does not come to that.
-      CompletableFuture.anyOf(subscriber.ready, listening).join();
+    var oneConnection = new ConnectionPoolConfig();
+    oneConnection.setMaxTotal(1);
 
+    try (var redis =
+        RedisClient.builder()
+            .hostAndPort(address())
+            .clientConfig(config)
+            .poolConfig(oneConnection)
+            .build()) {
+      var renewed = new AtomicBoolean();
+      signIn.addPostAuthenticationHook(token -> renewed.set(true));
+      var current = Subscription.begin(subscribing, received);
       int published = 0;
       while (!stopped.await(100, MILLISECONDS)) {
         redis.publish("orders", String.valueOf(published));
         published++;
+        if (renewed.getAndSet(false)) {
+          // Another takes over, on a connection of its own, while the old token is still good.
+          // What is published in between comes twice.
+          var next = Subscription.begin(subscribing, received);
+          current.unsubscribe();
+          current = next;
+        }
       }
-      // Its own message comes after all others.
-      redis.publish("orders", Counting.LAST);
-      listening.orTimeout(5, SECONDS).join();
-      if (subscriber.received != published) {
-        throw new IllegalStateException(subscriber.received + " of " + published + " received");
+      for (int waited = 0; received.size() < published && waited < 50; waited++) {
+        Thread.sleep(100);
+      }
+      current.unsubscribe();
+      if (received.size() < published) {
+        throw new IllegalStateException(received.size() + " of " + published + " received");
       }
       System.out.println(published + " messages received, none lost");
     } finally {
@@ -81,23 +105,36 @@ public class PubSub {
     }
   }
 
-  private static class Counting extends JedisPubSub {
-    static final String LAST = "last";
-    final CompletableFuture<Void> ready = new CompletableFuture<>();
-    volatile int received = 0;
+  private static class Subscription extends JedisPubSub {
+    private final CompletableFuture<Void> confirmed = new CompletableFuture<>();
+    private final Set<String> received;
+
+    private Subscription(Set<String> received) {
+      this.received = received;
+    }
+
+    /** Returns when nothing that is published from now on is missed. */
+    static Subscription begin(JedisClientConfig config, Set<String> received) {
+      var subscription = new Subscription(received);
+      var listening =
+          CompletableFuture.runAsync(
+              () -> {
+                try (var connection = new Jedis(address(), config)) {
+                  connection.subscribe(subscription, "orders");
+                }
+              });
+      CompletableFuture.anyOf(subscription.confirmed, listening).join();
+      return subscription;
+    }
 
     @Override
     public void onSubscribe(String channel, int subscribed) {
-      ready.complete(null);
+      confirmed.complete(null);
     }
 
     @Override
     public void onMessage(String channel, String message) {
-      if (message.equals(LAST)) {
-        unsubscribe();
-      } else if (message.equals(String.valueOf(received))) {
-        received++;
-      }
+      received.add(message);
     }
   }
 
