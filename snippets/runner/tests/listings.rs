@@ -58,8 +58,9 @@ fn run(mut arguments: Arguments) -> Result<ExitCode> {
 
     let verifier = Arc::new(verifier);
     let trials = will_run.into_iter().map(|it| trial(it, &verifier, &counts)).collect();
-    // Listings mostly wait. More at once would make each slower on a small machine, and some of them measure time.
-    arguments.test_threads.get_or_insert(2);
+    // Most of the time a listing waits: for a token to be due, or for a client to give up.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    arguments.test_threads.get_or_insert(2 * cores);
     let filtered = arguments.filter.is_some() || !arguments.skip.is_empty() || arguments.ignored;
     let conclusion = libtest_mimic::run(&arguments, trials);
     if arguments.list {
