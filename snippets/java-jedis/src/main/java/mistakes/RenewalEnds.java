@@ -5,6 +5,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import redis.clients.authentication.core.IdentityProvider;
 import redis.clients.authentication.core.TokenAuthConfig;
 import redis.clients.authentication.entraid.EntraIDTokenAuthConfigBuilder;
+import redis.clients.jedis.ConnectionPoolConfig;
 import redis.clients.jedis.DefaultJedisClientConfig;
 import redis.clients.jedis.HostAndPort;
 import redis.clients.jedis.RedisClient;
@@ -52,7 +53,14 @@ public class RenewalEnds {
             .build();
     var address =
         new HostAndPort(System.getenv("REDIS_HOST"), Integer.parseInt(System.getenv("REDIS_PORT")));
-    try (var redis = RedisClient.builder().hostAndPort(address).clientConfig(config).build()) {
+    var oneConnection = new ConnectionPoolConfig();
+    oneConnection.setMaxTotal(1);
+    try (var redis =
+        RedisClient.builder()
+            .hostAndPort(address)
+            .clientConfig(config)
+            .poolConfig(oneConnection)
+            .build()) {
       while (true) {
         redis.incrBy("orders", 1);
         Thread.sleep(50);
