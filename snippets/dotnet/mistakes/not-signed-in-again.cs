@@ -23,14 +23,11 @@ var back = new TaskCompletionSource<ConnectionFailedEventArgs>();
 redis.ConnectionFailed += (_, it) => lost.TrySetResult(it);
 redis.ConnectionRestored += (_, it) => back.TrySetResult(it);
 
-var database = redis.GetDatabase();
-while (!lost.Task.IsCompleted || !back.Task.IsCompleted)
-{
-    await database.PingAsync();
-    await Task.Delay(50);
-}
-Console.WriteLine($"{lost.Task.Result.ConnectionType} connection lost: {lost.Task.Result.FailureType}");
-Console.WriteLine($"{back.Task.Result.ConnectionType} connection is back");
+// No command is on its way when it happens, so none fails.
+var (cut, restored) = (await lost.Task, await back.Task);
+Console.WriteLine($"{cut.ConnectionType} connection lost: {cut.FailureType}");
+Console.WriteLine($"{restored.ConnectionType} connection is back");
+await redis.GetDatabase().PingAsync();
 
 sealed class NewTokenAtConnect(TokenCredential credential) : AzureManagedRedisOptionsProvider
 {

@@ -54,6 +54,9 @@ pub struct Stack {
     /// Error replies to what the client library asks by itself when it connects. It goes on without.
     #[serde(default)]
     pub error_replies: Vec<ErrorReply>,
+    /// Commands that the client library also sends by itself, now and then: how often they ran is chance.
+    #[serde(default)]
+    pub uncounted: Vec<String>,
     /// `folder`, from the root of the file system or the working directory.
     #[serde(skip)]
     pub directory: PathBuf,

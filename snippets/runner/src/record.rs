@@ -42,6 +42,16 @@ pub(crate) fn recording(listing: &Listing, scenario: &Scenario, stack: &dyn Read
     })
 }
 
+/// Takes out how often these commands ran on each connection.
+pub(crate) fn uncount(recording: &mut Recording, commands: &[String]) {
+    for event in &mut recording.events {
+        let Some(counts) = event.get_mut("commands").and_then(Value::as_object_mut) else { continue };
+        for (_, count) in counts.iter_mut().filter(|(name, _)| commands.contains(name)) {
+            *count = json!("<count>");
+        }
+    }
+}
+
 /// What a server answered, each different answer once.
 fn answers(run: &Run, masks: &Masks) -> Vec<String> {
     let mut answers = Vec::new();

@@ -316,8 +316,9 @@ impl Verifier {
             bail!("{}", report("it did not do what its scenario says", &complaints, &run));
         }
         let ready = self.ready(&listing.stack)?;
-        let recording = record::recording(listing, scenario, ready, &run)?;
+        let mut recording = record::recording(listing, scenario, ready, &run)?;
         let stack = self.table.stack(&listing.stack).context("the listing has no stack")?;
+        record::uncount(&mut recording, &stack.uncounted);
         // Where it does not run every time, its page says when it last did.
         let date = run.events.first().map(|event| event.time.date().to_string());
         Ok(Recording { date: date.filter(|_| stack.not_everywhere.is_some()), ..recording })

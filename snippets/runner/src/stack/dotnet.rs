@@ -105,7 +105,7 @@ impl Ready for Built {
             fs::write(project.join(file), text)?;
         }
         let mut build = self.sdk.command(&project);
-        build.arg("build").arg(shown).args(["--output", "out", "--nologo", "--verbosity", "quiet"]);
+        build.arg("build").arg(shown).args(["--output", "out", "--nologo", "--verbosity", "quiet", ERRORS_ONLY]);
         // Otherwise it would fetch the compiler that `dotnet publish` needs, and nothing else would differ.
         build.arg("-property:PublishAot=false");
         run(&mut build).with_context(|| {
@@ -143,15 +143,11 @@ impl Sdk {
     }
 }
 
-/// MSBuild, for the projects of all programs. Warnings that are to be heeded are errors already, by the settings.
-const PROGRAMS: &[&str] = &[
-    "msbuild",
-    "programs.slnx",
-    "-nologo",
-    "-maxCpuCount",
-    "-verbosity:quiet",
-    "-consoleLoggerParameters:ErrorsOnly;NoSummary",
-];
+/// Warnings that are to be heeded are errors already, by the settings.
+const ERRORS_ONLY: &str = "-consoleLoggerParameters:ErrorsOnly;NoSummary";
+
+/// MSBuild, for the projects of all programs.
+const PROGRAMS: &[&str] = &["msbuild", "programs.slnx", "-nologo", "-maxCpuCount", "-verbosity:quiet", ERRORS_ONLY];
 
 fn run(command: &mut Command) -> Result<()> {
     let status = process::status(command).context("cannot start dotnet")?;
@@ -305,6 +301,7 @@ fn project(directory: &Path, sources: &[PathBuf], directives: &Directives) -> St
   <PropertyGroup>
     <OutputType>Exe</OutputType>
     <TargetFramework>net10.0</TargetFramework>
+    <RollForward>Major</RollForward>
     <ImplicitUsings>enable</ImplicitUsings>
     <Nullable>enable</Nullable>
     <Features>$(Features);FileBasedProgram</Features>
