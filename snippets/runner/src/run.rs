@@ -21,8 +21,9 @@ use crate::visits::{Visit, Visits};
 /// How long a program may run that leaves by itself.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How long a program may take to leave after it was asked to.
-const LEAVING: Duration = Duration::from_secs(5);
+/// How long a program may take to leave after it was asked to. A server answers the visits that have begun, and Lettuce below
+/// Spring waits for two seconds of quiet before it lets its threads go.
+const LEAVING: Duration = Duration::from_secs(10);
 
 /// How long a token takes where that is the trouble.
 const SLOW_TOKEN: Duration = Duration::from_millis(1500);

@@ -523,7 +523,7 @@ fn not_as_told(mistake: &Mistake, run: &Run) -> Vec<String> {
         (Ending::LeftAsAsked(_), Exit::Success) => {}
         (Ending::Left(status), Exit::Failure) if !status.success() => {}
         (Ending::Left(status) | Ending::LeftAsAsked(status), _) => {
-            faults.push(format!("the program {}", process::describe(status)))
+            faults.push(format!("the program {}", process::describe(status)));
         }
         (Ending::NeverLeft(limit) | Ending::NeverShown(limit), _) => {
             faults.push(format!("it was ended after {} s", limit.as_secs()));
