@@ -97,7 +97,8 @@ impl Ready for Built {
 
     fn alone(&self, listing: &Listing, lines: &[String]) -> Result<Program> {
         // Listings with the same lines have the same class path.
-        let name = lines.join("+").replace([':', ' '], "-");
+        let artifacts: Vec<_> = lines.iter().filter_map(|line| line.split(':').nth(1)).collect();
+        let name = artifacts.join("+");
         let project = Project { maven: self.project.maven.clone(), folder: self.alone.join("java").join(name) };
         fs::create_dir_all(&project.folder)?;
         let pom = listings::maven_project(lines)?;
