@@ -82,8 +82,8 @@ impl Place {
     }
 }
 
-/// A line of a table: a cell for each stack, in their order.
-struct Row {
+/// A column of a table: a cell for each stack, in their order.
+struct Column {
     name: String,
     cells: Vec<String>,
 }
@@ -93,8 +93,8 @@ impl Pages<'_> {
     pub(crate) fn clients(&self, part: &str, chapter: &Path) -> Result<String> {
         let markdown = match part {
             "identities" => {
-                let rows = self.scenarios(chapter, |it| it.stop_after.is_none() && !is_for_cluster(it))?;
-                Ok(self.table(&rows))
+                let columns = self.scenarios(chapter, |it| it.stop_after.is_none() && !is_for_cluster(it))?;
+                Ok(self.table(&columns))
             }
             "time" => self.over_time(chapter),
             "policies" => self.policies(chapter),
@@ -105,43 +105,40 @@ impl Pages<'_> {
         Ok(format!("\n{markdown}\n"))
     }
 
-    fn row(&self, name: &str, cell: impl Fn(&Stack) -> Result<String>) -> Result<Row> {
+    fn column(&self, name: &str, cell: impl Fn(&Stack) -> Result<String>) -> Result<Column> {
         let cells = self.table.stacks.iter().map(cell).collect::<Result<_>>()?;
-        Ok(Row { name: name.to_owned(), cells })
+        Ok(Column { name: name.to_owned(), cells })
     }
 
-    /// The rows under the clients' names, without a client that has nothing in any of them.
-    fn table(&self, rows: &[Row]) -> String {
-        let shown: Vec<_> =
-            (0..self.table.stacks.len()).filter(|at| rows.iter().any(|row| !row.cells[*at].is_empty())).collect();
-        let line = |name: &str, cell: &dyn Fn(usize) -> String| {
-            let cells: Vec<_> = shown.iter().map(|at| cell(*at)).collect();
-            format!("| {name} | {} |\n", cells.join(" | "))
-        };
-        let mut markdown = line("", &|at| self.table.stacks[at].title.clone());
-        markdown += &format!("|---|{}\n", "---|".repeat(shown.len()));
-        for row in rows {
-            markdown += &line(&row.name, &|at| row.cells[at].clone());
+    /// A line for each client, but none for one that has nothing in any column.
+    fn table(&self, columns: &[Column]) -> String {
+        let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
+        let mut markdown = format!("|  | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(columns.len()));
+        for (at, stack) in self.table.stacks.iter().enumerate() {
+            let cells: Vec<_> = columns.iter().map(|column| column.cells[at].as_str()).collect();
+            if cells.iter().any(|cell| !cell.is_empty()) {
+                markdown += &format!("| {} | {} |\n", stack.title, cells.join(" | "));
+            }
         }
         markdown
     }
 
-    fn scenarios(&self, chapter: &Path, which: impl Fn(&Scenario) -> bool) -> Result<Vec<Row>> {
+    fn scenarios(&self, chapter: &Path, which: impl Fn(&Scenario) -> bool) -> Result<Vec<Column>> {
         let scenarios = self.table.scenarios.iter().filter(|it| which(it));
-        scenarios.map(|it| self.row(it.name(), |stack| self.cell(chapter, stack, it))).collect()
+        scenarios.map(|it| self.column(it.name(), |stack| self.cell(chapter, stack, it))).collect()
     }
 
     fn over_time(&self, chapter: &Path) -> Result<String> {
-        let mut rows = self.scenarios(chapter, |it| it.stop_after.is_some() && !is_for_cluster(it))?;
-        rows.push(self.row("asks for the next token", |stack| Ok(stack.renews.clone().unwrap_or_default()))?);
-        Ok(self.table(&rows))
+        let mut columns = self.scenarios(chapter, |it| it.stop_after.is_some() && !is_for_cluster(it))?;
+        columns.push(self.column("asks for the next token", |stack| Ok(stack.renews.clone().unwrap_or_default()))?);
+        Ok(self.table(&columns))
     }
 
     /// Under which policies listings of a client ran, and what a client of a cluster did.
     fn policies(&self, chapter: &Path) -> Result<String> {
-        let mut rows = Vec::new();
+        let mut columns = Vec::new();
         for policy in Policy::ALL {
-            rows.push(self.row(&format!("`{}`", policy.name()), |stack| {
+            columns.push(self.column(&format!("`{}`", policy.name()), |stack| {
                 let ran = |listing: &&Listing| {
                     let scenario = self.table.scenario(&listing.scenario);
                     listing.stack == stack.id
@@ -149,16 +146,27 @@ impl Pages<'_> {
                         && scenario.is_some_and(|scenario| scenario.policies.contains(&policy))
                 };
                 match self.table.listings.iter().find(ran).and_then(|it| self.table.scenario(&it.scenario)) {
-                    Some(scenario) => self.cell(chapter, stack, scenario),
+                    Some(scenario) => {
+                        let ran = self.ran(chapter, stack, scenario)?;
+                        Ok(if is_for_cluster(scenario) {
+                            self.with_limits(ran, stack, scenario)
+                        } else {
+                            ran.join(", ")
+                        })
+                    }
                     None => Ok(String::new()),
                 }
             })?);
         }
-        Ok(self.table(&rows))
+        Ok(self.table(&columns))
+    }
+
+    fn cell(&self, chapter: &Path, stack: &Stack, scenario: &Scenario) -> Result<String> {
+        Ok(self.with_limits(self.ran(chapter, stack, scenario)?, stack, scenario))
     }
 
     /// What the listings of one client in one scenario came to.
-    fn cell(&self, chapter: &Path, stack: &Stack, scenario: &Scenario) -> Result<String> {
+    fn ran(&self, chapter: &Path, stack: &Stack, scenario: &Scenario) -> Result<Vec<String>> {
         let listings = self.table.listings_of(&scenario.id).into_iter().filter(|it| it.stack == stack.id);
         let mut said = Vec::new();
         for listing in listings {
@@ -176,10 +184,14 @@ impl Pages<'_> {
                 None => mark,
             });
         }
+        Ok(said)
+    }
+
+    fn with_limits(&self, mut said: Vec<String>, stack: &Stack, scenario: &Scenario) -> String {
         if self.table.mistakes.iter().any(|it| it.stack == stack.id && it.limits.as_ref() == Some(&scenario.id)) {
             said.push(format!("[limits](#limits-{})", stack.id));
         }
-        Ok(said.join(", "))
+        said.join(", ")
     }
 
     /// Whether the listing ran as it is now. It counts as such only with a recording that passed.

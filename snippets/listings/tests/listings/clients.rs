@@ -10,8 +10,8 @@ fn a_cell_leads_to_the_listing_that_ran() {
     let page = Fixture::recorded().page("{{#listing sign-in}}\n\n{{#clients identities}}\n");
     assert!(
         page.contains(
-            "|  | Rust | Python |\n|---|---|---|\n\
-             | Sign in & out | [✓ sync](one.md#listing-sign-in) | [✓](one.md#listing-sign-in) |\n"
+            "|  | Sign in & out |\n|---|---|\n\
+             | Rust | [✓ sync](one.md#listing-sign-in) |\n| Python | [✓](one.md#listing-sign-in) |\n"
         ),
         "{page}"
     );
@@ -21,8 +21,9 @@ fn a_cell_leads_to_the_listing_that_ran() {
 fn what_a_client_cannot_do_and_what_limits_it_is_said() {
     let page = Fixture::recorded()
         .page("{{#listing refresh}}\n\n{{#error wrong-name}}\n\n{{#clients time}}\n\n{{#clients limits}}\n");
-    assert!(page.contains("| fresh | [limits](#limits-rust) | [no](one.md#listing-refresh) |\n"), "{page}");
-    assert!(page.contains("| asks for the next token | in time |  |\n"), "{page}");
+    assert!(page.contains("|  | fresh | asks for the next token |\n"), "{page}");
+    assert!(page.contains("| Rust | [limits](#limits-rust) | in time |\n"), "{page}");
+    assert!(page.contains("| Python | [no](one.md#listing-refresh) |  |\n"), "{page}");
     assert!(page.contains("<a id=\"limits-rust\"></a>"), "{page}");
     assert!(page.contains("- fresh: [The wrong <name>](one.md#error-wrong-name)\n"), "{page}");
 }
@@ -30,7 +31,8 @@ fn what_a_client_cannot_do_and_what_limits_it_is_said() {
 #[test]
 fn a_policy_is_shown_by_a_listing_that_ran_under_it() {
     let page = Fixture::recorded().page("{{#clients policies}}\n");
-    assert!(page.contains("| `NoCluster` | ✓ sync | ✓ |\n| `EnterpriseCluster` |  |  |\n"), "{page}");
+    assert!(page.contains("|  | `NoCluster` | `EnterpriseCluster` | `OSSCluster` |\n"), "{page}");
+    assert!(page.contains("| Rust | ✓ sync |  | ✓ sync |\n| Python | ✓ |  | ✓ |\n"), "{page}");
 }
 
 #[test]
@@ -46,7 +48,7 @@ fn nothing_counts_that_did_not_run() {
     let error = fixture.expand("{{#clients identities}}\n", Target::Html).unwrap_err().to_string();
     assert!(error.contains("`sign-in/python`") && error.contains("cargo book record"), "{error}");
     let page = fixture.expand_with("{{#clients identities}}\n", Target::Html, MissingRecordings::Note).unwrap();
-    assert!(page.contains("| Sign in & out | ✓ sync | not recorded |"), "{page}");
+    assert!(page.contains("| Rust | ✓ sync |\n| Python | not recorded |\n"), "{page}");
 }
 
 #[test]
@@ -66,7 +68,7 @@ fn a_link_finds_its_way_between_folders_and_prefers_a_page_of_one_client() {
         places: &places,
     };
     let page = pages.expand(chapters[2].1, Path::new(chapters[2].0), Target::Html).unwrap();
-    assert!(page.contains("[✓ sync](rust.md#listing-sign-in) | [✓](../all.md#listing-sign-in)"), "{page}");
+    assert!(page.contains("[✓ sync](rust.md#listing-sign-in) |\n| Python | [✓](../all.md#listing-sign-in)"), "{page}");
 }
 
 #[test]
