@@ -1,4 +1,4 @@
-"""Signs in to Azure Managed Redis with an access key, as most programs did until now."""
+"""Signs in to Azure Managed Redis with an access key, as most programs did."""
 
 import os
 
