@@ -169,17 +169,17 @@ impl Project {
         {
             return Ok(class_path);
         }
-        // Classes whose sources are gone would stay.
+        // If it fails, nothing is there. And classes whose sources are gone would stay.
+        let _ = fs::remove_file(&made_from);
         let _ = fs::remove_dir_all(target.join("classes"));
         let goals = [phase, "dependency:build-classpath"];
         let output = format!("-Dmdep.outputFile={}", class_path.display());
         // What is here needs no network; the first time something is missing.
-        let offline = self.maven(&["--quiet", "--offline"], &goals, &output);
-        let done = process::output(&mut { offline }, MAVEN_TIME).is_ok_and(|(status, _)| status.success());
-        if !done {
+        if !self.offline(&goals, &output)? {
             eprintln!("  Building the Java programs in {} with Maven", self.folder.display());
             let status = process::status(&mut self.maven(&["--quiet"], &goals, &output)).context("cannot start mvn")?;
-            if !status.success() {
+            // Asked again, it says whether it is the network or the programs.
+            if !status.success() && !self.offline(&goals, &output)? {
                 return Err(NotReady::Missing {
                     what: format!("mvn {}, its messages are above", process::describe(status)),
                     install: "Maven needs a repository once, over the network or as its own settings name it"
@@ -191,6 +191,19 @@ impl Project {
         fs::write(&class_path, &found).context("cannot write the class path")?;
         fs::write(&made_from, inputs).context("cannot write what the classes were made from")?;
         Ok(found)
+    }
+
+    /// Has Maven do it with what is on this machine. False if something is missing, an error if a program does not compile.
+    fn offline(&self, goals: &[&str], output: &str) -> Result<bool> {
+        let mut command = self.maven(&["--quiet", "--offline"], goals, output);
+        let (status, printed) = process::output(&mut command, MAVEN_TIME).context("cannot run mvn")?;
+        ensure!(
+            !printed.stdout.contains("COMPILATION ERROR"),
+            "the programs in {} do not compile:\n{}",
+            self.folder.display(),
+            printed.stdout.trim()
+        );
+        Ok(status.success())
     }
 
     fn maven(&self, how: &[&str], goals: &[&str], output: &str) -> Command {
