@@ -264,6 +264,8 @@ fn build(
         return Ok(());
     }
     eprintln!("  Building {} .NET programs into {}", programs.len(), built.display());
+    // If it fails, some programs are new and some are not.
+    let _ = fs::remove_file(&made_from);
     for (path, project) in projects {
         write(&path, &project)?;
     }
