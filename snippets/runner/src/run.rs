@@ -136,8 +136,12 @@ pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
     seen.extend(visits.map(Visits::end).unwrap_or_default());
     let elapsed = started.elapsed();
     let printed = running.printed();
-    // The program's end reaches the emulator a moment after it reaches us.
-    emulator.wait_for(Duration::from_secs(3), all_closed);
+    // The program's end reaches the emulator a moment after it reaches us, and so does a handshake that it broke off.
+    let settled = |events: &[Event]| match situation.stop {
+        Stop::TlsFailure => all_closed(events) && shook_hands(situation.trouble, events),
+        Stop::Never | Stop::After(..) => all_closed(events),
+    };
+    emulator.wait_for(Duration::from_secs(3), settled);
     let events = emulator.events();
     let shown = match situation.stop {
         Stop::After(condition, _) => reached(condition, &events),
@@ -334,6 +338,15 @@ fn signed_in(events: &[Event]) -> usize {
 
 fn tls_failed(events: &[Event]) -> bool {
     events.iter().any(|event| matches!(event.kind, EventKind::TlsFailed { .. }))
+}
+
+/// Whether a program has come to the certificate that it must not trust.
+fn shook_hands(trouble: Option<Trouble>, events: &[Event]) -> bool {
+    events.iter().any(|event| match event.kind {
+        EventKind::TlsFailed { .. } | EventKind::ConnectionOpened { .. } => true,
+        EventKind::ProxyConnected { .. } => trouble == Some(Trouble::EntraOtherAuthority),
+        _ => false,
+    })
 }
 
 pub(crate) fn all_closed(events: &[Event]) -> bool {
