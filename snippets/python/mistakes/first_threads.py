@@ -21,7 +21,13 @@ def main() -> None:
         ssl=True,
         credential_provider=credential_provider,
     ) as client:
-        threads = [threading.Thread(target=client.ping) for _ in range(16)]
+        together = threading.Barrier(16)
+
+        def ping() -> None:
+            together.wait()
+            client.ping()
+
+        threads = [threading.Thread(target=ping) for _ in range(16)]
         for thread in threads:
             thread.start()
         for thread in threads:
