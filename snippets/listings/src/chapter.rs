@@ -22,6 +22,8 @@ pub(crate) struct Directive {
     pub(crate) id: String,
     /// `stack=…`: one or several, with commas between them.
     pub(crate) stack: Option<String>,
+    /// Its place among those of the chapter that show the same, from 1.
+    nth: usize,
     pub(crate) line: usize,
     /// The whole line, without its end.
     pub(crate) range: Range<usize>,
@@ -29,7 +31,22 @@ pub(crate) struct Directive {
     pub(crate) indent: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+impl Directive {
+    /// The HTML id of what it becomes, unique on the page.
+    pub(crate) fn anchor(&self) -> String {
+        let kind = match self.kind {
+            DirectiveKind::Listing => "listing",
+            DirectiveKind::Error => "error",
+            DirectiveKind::Clients => "clients",
+        };
+        match self.nth {
+            1 => format!("{kind}-{}", self.id),
+            nth => format!("{kind}-{}-{nth}", self.id),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DirectiveKind {
     Listing,
     Error,
@@ -55,7 +72,7 @@ pub(crate) fn directives(markdown: &str) -> Result<Vec<Directive>, Vec<Fault>> {
         LazyLock::new(|| Regex::new(r"(\\?)\{\{\s*#\s*([A-Za-z_][A-Za-z0-9_-]*)([^}\n]*)\}\}").expect("a pattern"));
 
     let code = code_ranges(markdown);
-    let mut directives = Vec::new();
+    let mut directives: Vec<Directive> = Vec::new();
     let mut faults = Vec::new();
     for found in DIRECTIVE.captures_iter(markdown) {
         let whole = found.get(0).expect("the match");
@@ -101,7 +118,8 @@ pub(crate) fn directives(markdown: &str) -> Result<Vec<Directive>, Vec<Fault>> {
         }
         match arguments(kind, found[3].trim()) {
             Ok((id, stack)) => {
-                directives.push(Directive { kind, id, stack, line, range: start..end, indent: before.to_owned() });
+                let nth = 1 + directives.iter().filter(|other| other.kind == kind && other.id == id).count();
+                directives.push(Directive { kind, id, stack, nth, line, range: start..end, indent: before.to_owned() });
             }
             Err(what) => fault(format!("`{}` {what}", whole.as_str())),
         }

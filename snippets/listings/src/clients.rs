@@ -1,16 +1,16 @@
 //! What each client can do, for `{{#clients …}}`: tables made from the table of listings and their recordings. A cell stands
 //! for a run, and leads to the listing that ran or to the program that shows the limit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::chapter::{self, DirectiveKind};
+use crate::chapter::{self, Directive, DirectiveKind};
 use crate::html::escape;
-use crate::page::{MissingRecordings, Pages, anchor, is_one_of};
-use crate::recording::{ErrorCapture, Recording};
+use crate::page::{Pages, is_one_of};
+use crate::recording::Recording;
 use crate::table::{Listing, Mistake, Policy, Scenario, Stack};
 
 /// The parts, by the word that asks for them.
@@ -23,10 +23,7 @@ pub struct Places(Vec<Place>);
 #[derive(Debug)]
 struct Place {
     chapter: PathBuf,
-    kind: DirectiveKind,
-    id: String,
-    stack: Option<String>,
-    anchor: String,
+    directive: Directive,
 }
 
 impl Places {
@@ -34,36 +31,25 @@ impl Places {
     pub fn of<'a>(chapters: impl IntoIterator<Item = (PathBuf, &'a str)>) -> Places {
         let mut places = Vec::new();
         for (chapter, markdown) in chapters {
-            let mut times_shown = HashMap::new();
-            for directive in chapter::directives(markdown).unwrap_or_default() {
-                let nth = times_shown.entry((directive.kind, directive.id.clone())).or_insert(0);
-                *nth += 1;
-                let kind = match directive.kind {
-                    DirectiveKind::Listing => "listing",
-                    DirectiveKind::Error => "error",
-                    DirectiveKind::Clients => continue,
-                };
-                places.push(Place {
-                    chapter: chapter.clone(),
-                    kind: directive.kind,
-                    anchor: anchor(kind, &directive.id, *nth),
-                    id: directive.id,
-                    stack: directive.stack,
-                });
-            }
+            let directives = chapter::directives(markdown).unwrap_or_default();
+            places.extend(directives.into_iter().map(|directive| Place { chapter: chapter.clone(), directive }));
         }
         Places(places)
     }
 
     /// The page that shows this listing alone, or else one that shows it among others.
     fn listing(&self, listing: &Listing) -> Option<&Place> {
-        let of_scenario = || self.0.iter().filter(|it| it.kind == DirectiveKind::Listing && it.id == listing.scenario);
-        let alone = |it: &&Place| it.stack.as_deref().is_some_and(|stacks| is_one_of(stacks, listing));
-        of_scenario().find(alone).or_else(|| of_scenario().find(|it| it.stack.is_none()))
+        let alone = |it: &&Place| it.directive.stack.as_deref().is_some_and(|stacks| is_one_of(stacks, listing));
+        let of_scenario = || self.showing(DirectiveKind::Listing, &listing.scenario);
+        of_scenario().find(alone).or_else(|| of_scenario().find(|it| it.directive.stack.is_none()))
     }
 
     fn error(&self, mistake: &Mistake) -> Option<&Place> {
-        self.0.iter().find(|it| it.kind == DirectiveKind::Error && it.id == mistake.id)
+        self.showing(DirectiveKind::Error, &mistake.id).next()
+    }
+
+    fn showing(&self, kind: DirectiveKind, id: &str) -> impl Iterator<Item = &Place> {
+        self.0.iter().filter(move |it| it.directive.kind == kind && it.directive.id == id)
     }
 }
 
@@ -78,7 +64,7 @@ impl Place {
             Component::Normal(name) => name.to_str(),
             _ => None,
         });
-        format!("{}#{}", up.chain(down).collect::<Vec<_>>().join("/"), self.anchor)
+        format!("{}#{}", up.chain(down).collect::<Vec<_>>().join("/"), self.directive.anchor())
     }
 }
 
@@ -136,33 +122,24 @@ impl Pages<'_> {
 
     /// Under which policies listings of a client ran, and what a client of a cluster did.
     fn policies(&self, chapter: &Path) -> Result<String> {
-        let mut columns = Vec::new();
-        for policy in Policy::ALL {
-            columns.push(self.column(&format!("`{}`", policy.name()), |stack| {
-                let ran = |listing: &&Listing| {
-                    let scenario = self.table.scenario(&listing.scenario);
-                    listing.stack == stack.id
-                        && listing.impossible.is_none()
-                        && scenario.is_some_and(|scenario| scenario.policies.contains(&policy))
-                };
-                match self.table.listings.iter().find(ran).and_then(|it| self.table.scenario(&it.scenario)) {
-                    Some(scenario) => {
-                        let ran = self.ran(chapter, stack, scenario)?;
-                        Ok(if is_for_cluster(scenario) {
-                            self.with_limits(ran, stack, scenario)
-                        } else {
-                            ran.join(", ")
-                        })
-                    }
-                    None => Ok(String::new()),
+        let column = |policy: Policy| {
+            self.column(&format!("`{}`", policy.name()), |stack| {
+                let Some(scenario) = self.run_under(policy, stack) else { return Ok(String::new()) };
+                match is_for_cluster(scenario) {
+                    true => self.cell(chapter, stack, scenario),
+                    false => Ok(self.ran(chapter, stack, scenario)?.join(", ")),
                 }
-            })?);
-        }
+            })
+        };
+        let columns: Vec<_> = Policy::ALL.into_iter().map(column).collect::<Result<_>>()?;
         Ok(self.table(&columns))
     }
 
-    fn cell(&self, chapter: &Path, stack: &Stack, scenario: &Scenario) -> Result<String> {
-        Ok(self.with_limits(self.ran(chapter, stack, scenario)?, stack, scenario))
+    /// The first scenario that a client can run under this policy.
+    fn run_under(&self, policy: Policy, stack: &Stack) -> Option<&Scenario> {
+        let can = |listing: &Listing| listing.stack == stack.id && listing.impossible.is_none();
+        let listings = self.table.listings.iter().filter(|it| can(it));
+        listings.filter_map(|it| self.table.scenario(&it.scenario)).find(|it| it.policies.contains(&policy))
     }
 
     /// What the listings of one client in one scenario came to.
@@ -172,7 +149,7 @@ impl Pages<'_> {
         for listing in listings {
             let mark = match &listing.impossible {
                 Some(_) => "no",
-                None if self.is_recorded(listing)? => "✓",
+                None if self.recording(listing)?.1.is_none() => "✓",
                 None => "not recorded",
             };
             let mark = match &listing.variant {
@@ -187,30 +164,13 @@ impl Pages<'_> {
         Ok(said)
     }
 
-    fn with_limits(&self, mut said: Vec<String>, stack: &Stack, scenario: &Scenario) -> String {
+    /// The same, and where to read what limits the client there.
+    fn cell(&self, chapter: &Path, stack: &Stack, scenario: &Scenario) -> Result<String> {
+        let mut said = self.ran(chapter, stack, scenario)?;
         if self.table.mistakes.iter().any(|it| it.stack == stack.id && it.limits.as_ref() == Some(&scenario.id)) {
             said.push(format!("[limits](#limits-{})", stack.id));
         }
-        said.join(", ")
-    }
-
-    /// Whether the listing ran as it is now. It counts as such only with a recording that passed.
-    fn is_recorded(&self, listing: &Listing) -> Result<bool> {
-        let fault = match Recording::read(&self.table.root, listing)? {
-            None => Some("it has never been recorded".to_owned()),
-            Some(recording) => recording.stale(listing)?,
-        };
-        self.known(fault, &listing.id())
-    }
-
-    fn known(&self, fault: Option<String>, id: &str) -> Result<bool> {
-        match (fault, self.missing_recordings) {
-            (None, _) => Ok(true),
-            (Some(_), MissingRecordings::Note) => Ok(false),
-            (Some(why), MissingRecordings::Error) => {
-                bail!("`{id}` has no place among what ran: {why}. Run `cargo book record`")
-            }
-        }
+        Ok(said.join(", "))
     }
 
     /// What goes wrong with each client, whoever writes the program.
@@ -224,11 +184,7 @@ impl Pages<'_> {
             }
             writeln!(list, "<a id=\"limits-{}\"></a>\n\n**{}**\n", escape(&stack.id), stack.title)?;
             for mistake in limits {
-                let fault = match ErrorCapture::read(&self.table.root, mistake)? {
-                    None => Some("it has never been recorded".to_owned()),
-                    Some(capture) => capture.stale(self.table, mistake)?,
-                };
-                self.known(fault, &mistake.id)?;
+                self.capture(mistake)?;
                 let scenario = mistake.limits.as_deref().and_then(|id| self.table.scenario(id));
                 let title = match self.places.error(mistake) {
                     Some(place) => format!("[{}]({})", mistake.title, place.from(chapter)),

@@ -1,7 +1,6 @@
 //! Turns `{{#listing …}}`, `{{#error …}}` and `{{#clients …}}` of a chapter into what a renderer takes: a component
 //! for the page, which `theme/listings.css` and `theme/listings.js` know, or the program for skeptic.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -85,15 +84,12 @@ impl Pages<'_> {
         let mut expanded = String::new();
         let mut faults = Vec::new();
         let mut copied = 0;
-        let mut times_shown = HashMap::new();
         for directive in directives {
             expanded.push_str(&markdown[copied..directive.range.start]);
             copied = directive.range.end;
-            let nth = times_shown.entry((directive.kind, &directive.id)).or_insert(0);
-            *nth += 1;
             let block = match (directive.kind, target) {
-                (DirectiveKind::Listing, _) => self.listing(directive, *nth, target),
-                (DirectiveKind::Error, Target::Html) => self.error(directive, *nth),
+                (DirectiveKind::Listing, _) => self.listing(directive, target),
+                (DirectiveKind::Error, Target::Html) => self.error(directive),
                 (DirectiveKind::Error, Target::Skeptic) => self.mistake(directive).map(|_| String::new()),
                 (DirectiveKind::Clients, Target::Html) => self.clients(&directive.id, chapter),
                 (DirectiveKind::Clients, Target::Skeptic) => Ok(String::new()),
@@ -146,10 +142,10 @@ impl Pages<'_> {
         Ok(shown)
     }
 
-    fn listing(&self, directive: &Directive, nth: usize, target: Target) -> Result<String> {
+    fn listing(&self, directive: &Directive, target: Target) -> Result<String> {
         let listings = self.shown(directive)?;
         match target {
-            Target::Html => self.component(directive, nth, &listings),
+            Target::Html => self.component(directive, &listings),
             Target::Skeptic => {
                 let mut blocks = String::new();
                 for listing in listings {
@@ -198,9 +194,9 @@ impl Pages<'_> {
         self.table.stack(&listing.stack).expect("the table has checked its stacks")
     }
 
-    fn component(&self, directive: &Directive, nth: usize, listings: &[&Listing]) -> Result<String> {
+    fn component(&self, directive: &Directive, listings: &[&Listing]) -> Result<String> {
         let scenario = self.table.scenario(&directive.id).expect("the scenario was found");
-        let id = anchor("listing", &scenario.id, nth);
+        let id = directive.anchor();
         let mut page = format!(
             "\n<figure class=\"listing\" id=\"{id}\" data-listing=\"{scenario}\">\n\
              <figcaption class=\"listing-title\">{title}</figcaption>\n\n",
@@ -270,16 +266,9 @@ impl Pages<'_> {
 
     /// What the last run printed and did, what it needs and what it ran with.
     fn run(&self, listing: &Listing, stack: &Stack) -> Result<String> {
-        let id = listing.id();
-        let recording = Recording::read(&self.table.root, listing)?;
-        let fault = match &recording {
-            None => Some(format!("the listing `{id}` has never been recorded")),
-            Some(recording) => recording
-                .stale(listing)?
-                .map(|why| format!("the recording of the listing `{id}` is out of date: {why}")),
-        };
+        let (recording, fault) = self.recording(listing)?;
         let mut html = "<div class=\"listing-run\">\n\n".to_owned();
-        html.push_str(&self.note(fault)?);
+        html.push_str(&note(fault));
         if let Some(recording) = &recording {
             write!(
                 html,
@@ -327,21 +316,15 @@ impl Pages<'_> {
         })
     }
 
-    fn error(&self, directive: &Directive, nth: usize) -> Result<String> {
+    fn error(&self, directive: &Directive) -> Result<String> {
         let mistake = self.mistake(directive)?;
-        let capture = ErrorCapture::read(&self.table.root, mistake)?;
-        let fault = match &capture {
-            None => Some(format!("the mistake `{}` has never been recorded", mistake.id)),
-            Some(capture) => capture
-                .stale(self.table, mistake)?
-                .map(|why| format!("the recording of the mistake `{}` is out of date: {why}", mistake.id)),
-        };
+        let (capture, fault) = self.capture(mistake)?;
         let mut html = format!(
             "\n<figure class=\"listing capture\" id=\"{}\">\n\
              <figcaption class=\"listing-title\">{}</figcaption>\n\n{}",
-            anchor("error", &mistake.id, nth),
+            directive.anchor(),
             escape(&mistake.title),
-            self.note(fault)?,
+            note(fault),
         );
         if let Some(capture) = &capture {
             write!(
@@ -377,20 +360,49 @@ impl Pages<'_> {
         Ok(html)
     }
 
-    /// A fault of a recording: an error, or a note for an author who previews.
-    fn note(&self, fault: Option<String>) -> Result<String> {
-        match (fault, self.missing_recordings) {
-            (None, _) => Ok(String::new()),
-            (Some(fault), MissingRecordings::Error) => {
+    /// The recording of a listing, and what an author who previews has to know about it.
+    pub(crate) fn recording(&self, listing: &Listing) -> Result<(Option<Recording>, Option<String>)> {
+        let recording = Recording::read(&self.table.root, listing)?;
+        let stale = recording.as_ref().map(|recording| recording.stale(listing)).transpose()?;
+        let fault = self.fault(stale, &format!("listing `{}`", listing.id()))?;
+        Ok((recording, fault))
+    }
+
+    /// The same for a mistake.
+    pub(crate) fn capture(&self, mistake: &Mistake) -> Result<(Option<ErrorCapture>, Option<String>)> {
+        let capture = ErrorCapture::read(&self.table.root, mistake)?;
+        let stale = capture.as_ref().map(|capture| capture.stale(self.table, mistake)).transpose()?;
+        let fault = self.fault(stale, &format!("mistake `{}`", mistake.id))?;
+        Ok((capture, fault))
+    }
+
+    /// What is wrong with the recording of `what`: nothing, an error, or something to say for an author who previews. `stale` is
+    /// `None` if there is no recording.
+    fn fault(&self, stale: Option<Option<String>>, what: &str) -> Result<Option<String>> {
+        let fault = match stale {
+            Some(None) => return Ok(None),
+            None => format!("the {what} has never been recorded"),
+            Some(Some(why)) => format!("the recording of the {what} is out of date: {why}"),
+        };
+        match self.missing_recordings {
+            MissingRecordings::Error => {
                 bail!("{fault}. Run `cargo book record`, which runs it and writes the recording")
             }
-            (Some(fault), MissingRecordings::Note) => Ok(format!(
-                "<div class=\"listing-note\" role=\"note\">Not as it will be published: {}. \
-                 <kbd>cargo book record</kbd> runs it and renews this.</div>\n\n",
-                escape(&fault)
-            )),
+            MissingRecordings::Note => Ok(Some(fault)),
         }
     }
+}
+
+/// For an author who previews.
+fn note(fault: Option<String>) -> String {
+    let text = |fault: String| {
+        format!(
+            "<div class=\"listing-note\" role=\"note\">Not as it will be published: {}. \
+             <kbd>cargo book record</kbd> runs it and renews this.</div>\n\n",
+            escape(&fault)
+        )
+    };
+    fault.map(text).unwrap_or_default()
 }
 
 /// Everything that is wrong in a chapter, one line each, with the place that editors jump to.
@@ -468,13 +480,6 @@ fn ran_with(versions: &std::collections::BTreeMap<String, String>, engine: &str)
 /// Whether `stack=…` of a directive means this listing.
 pub(crate) fn is_one_of(stacks: &str, listing: &Listing) -> bool {
     stacks.split(',').any(|stack| listing.stack == stack || listing.name() == stack)
-}
-
-pub(crate) fn anchor(kind: &str, id: &str, nth: usize) -> String {
-    match nth {
-        1 => format!("{kind}-{id}"),
-        nth => format!("{kind}-{id}-{nth}"),
-    }
 }
 
 fn list(names: &[&str]) -> String {
