@@ -160,9 +160,10 @@ struct Said {
     repeated: bool,
 }
 
-/// What differs between a recording and a fresh run, as lines with `-` and `+`; `None` when nothing does.
-pub(crate) fn drift(recorded: &impl Serialize, fresh: &impl Serialize) -> Result<Option<String>> {
-    let (before, after) = (comparable(recorded)?, comparable(fresh)?);
+/// What differs between a recording and a fresh run of this stack, as lines with `-` and `+`; `None` when nothing does.
+pub(crate) fn drift(recorded: &impl Serialize, fresh: &impl Serialize, stack: &dyn Ready) -> Result<Option<String>> {
+    let (toolchain, _) = stack.toolchain_version();
+    let (before, after) = (comparable(recorded, &toolchain)?, comparable(fresh, &toolchain)?);
     if before == after {
         return Ok(None);
     }
@@ -173,15 +174,13 @@ pub(crate) fn drift(recorded: &impl Serialize, fresh: &impl Serialize) -> Result
 
 /// Everything that must be the same on every machine. Which compiler, interpreter and engine a machine has is recorded,
 /// but is its own affair. So is the day.
-fn comparable(recording: &impl Serialize) -> Result<String> {
+fn comparable(recording: &impl Serialize, toolchain: &str) -> Result<String> {
     let mut value = serde_json::to_value(recording)?;
     if let Some(members) = value.as_object_mut() {
         members.remove("engine");
         members.remove("date");
         if let Some(versions) = members.get_mut("versions").and_then(Value::as_object_mut) {
-            for toolchain in ["rustc", "python", "node", "go", "java", "dotnet"] {
-                versions.remove(toolchain);
-            }
+            versions.remove(toolchain);
         }
         if let Some(events) = members.get("events").and_then(Value::as_array) {
             let events = without_engine(events);

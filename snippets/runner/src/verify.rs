@@ -382,7 +382,7 @@ impl Verifier {
             Some(recorded) => recorded.stale(listing)?,
             None => None,
         };
-        compare(recorded.as_ref(), &fresh, stale, &listing.id())
+        compare(recorded.as_ref(), &fresh, stale, &listing.id(), self.ready(&listing.stack)?)
     }
 
     fn mistake(&self, mistake: &Mistake) -> Result<()> {
@@ -392,7 +392,7 @@ impl Verifier {
             Some(recorded) => recorded.stale(&self.table, mistake)?,
             None => None,
         };
-        compare(recorded.as_ref(), &fresh, stale, &mistake.id)
+        compare(recorded.as_ref(), &fresh, stale, &mistake.id, self.ready(&mistake.stack)?)
     }
 
     fn certificate(&self, listing: &Listing, trouble: Trouble) -> Result<()> {
@@ -546,11 +546,17 @@ fn not_as_told(mistake: &Mistake, run: &Run) -> Vec<String> {
     faults
 }
 
-fn compare<T: serde::Serialize>(recorded: Option<&T>, fresh: &T, stale: Option<String>, id: &str) -> Result<()> {
+fn compare<T: serde::Serialize>(
+    recorded: Option<&T>,
+    fresh: &T,
+    stale: Option<String>,
+    id: &str,
+    ready: &dyn Ready,
+) -> Result<()> {
     let Some(recorded) = recorded else {
         bail!("it does what it should, but has never been recorded: run `cargo book record {id}`");
     };
-    let Some(diff) = record::drift(recorded, fresh)? else {
+    let Some(diff) = record::drift(recorded, fresh, ready)? else {
         return Ok(());
     };
     let why = stale.map(|why| format!(" ({why})")).unwrap_or_default();
