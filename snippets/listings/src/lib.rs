@@ -13,7 +13,7 @@ mod region;
 mod table;
 
 pub use clients::Places;
-pub use manifest::{dependency_lines, maven_project};
+pub use manifest::{dependency_lines, file_based_package, maven_project};
 pub use page::{MissingRecordings, Pages, Sources, Target};
 pub use preprocessor::{ExpandedChapter, Listings, RustBlock, load_expanded};
 pub use recording::{ErrorCapture, RECORDED, Recording, canonical_text, hash_sources, mistake_sources, orphans};

@@ -289,6 +289,11 @@ pub fn maven_project(lines: &[String]) -> Result<String> {
     ))
 }
 
+/// Name and version in a line of a .NET program such as `#:package StackExchange.Redis@3.4.35`.
+pub fn file_based_package(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("#:package ")?.trim().split_once('@')
+}
+
 /// The packages that .NET programs name in lines such as `#:package StackExchange.Redis@3.4.35`, with their versions. Each
 /// program can be copied by itself, so each says the version, and all have to say the same.
 fn file_based_apps(folder: &Path) -> Result<Value> {
@@ -299,7 +304,7 @@ fn file_based_apps(folder: &Path) -> Result<Value> {
             continue;
         }
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        for (name, version) in text.lines().filter_map(|line| line.strip_prefix("#:package ")?.trim().split_once('@')) {
+        for (name, version) in text.lines().filter_map(file_based_package) {
             let before = packages.insert(name.to_owned(), Value::String(version.to_owned()));
             if let Some(other) = before.as_ref().and_then(Value::as_str)
                 && other != version

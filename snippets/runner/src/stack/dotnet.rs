@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use listings::{Listing, Stack};
+use listings::{Listing, Stack, file_based_package};
 
 use super::{NotReady, Program, Ready, Toolchain, folder_with, read};
 use crate::process;
@@ -77,7 +77,7 @@ impl Ready for Built {
         lines
             .iter()
             .map(|line| {
-                let (name, version) = package(line).with_context(|| format!("`{line}` has no version"))?;
+                let (name, version) = file_based_package(line).with_context(|| format!("`{line}` has no version"))?;
                 Ok((name.to_string(), version.to_string()))
             })
             .collect()
@@ -175,7 +175,8 @@ impl Directives {
                 Some(("sdk", name)) => directives.sdk = Some(name.to_string()),
                 Some(("include", file)) => directives.includes.push(PathBuf::from(file)),
                 Some(("package", _)) => {
-                    let (name, version) = package(line).with_context(|| format!("`{line}` has no version"))?;
+                    let (name, version) =
+                        file_based_package(line).with_context(|| format!("`{line}` has no version"))?;
                     directives.packages.push((name.to_string(), version.to_string()));
                 }
                 _ => bail!("`{line}` is not known here: add it to snippets/runner/src/stack/dotnet.rs"),
@@ -185,14 +186,9 @@ impl Directives {
     }
 }
 
-/// Name and version in a line such as `#:package StackExchange.Redis@3.4.35`.
-fn package(line: &str) -> Option<(&str, &str)> {
-    line.strip_prefix("#:package ")?.trim().split_once('@')
-}
-
 /// The program with these lines in place of those that name packages in it.
 fn with_packages(source: &str, lines: &[String]) -> String {
-    let kept: Vec<_> = source.lines().filter(|line| package(line).is_none()).collect();
+    let kept: Vec<_> = source.lines().filter(|line| file_based_package(line).is_none()).collect();
     // `#!` is one only in the first line.
     let (first, rest) = kept.split_at(usize::from(kept.first().is_some_and(|line| line.starts_with("#!"))));
     let lines = lines.iter().map(String::as_str);
