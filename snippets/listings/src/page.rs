@@ -280,8 +280,9 @@ impl Pages<'_> {
             if !recording.answers.is_empty() {
                 write!(
                     html,
-                    "<div class=\"listing-label\">What it answered <span class=\"listing-command\">GET /</span></div>\
+                    "<div class=\"listing-label\">What it answered <span class=\"listing-command\">{}</span></div>\
                      \n\n{}\n",
+                    escape(&requests(listing)),
                     output("listing-output", &recording.answers),
                 )?;
             }
@@ -469,6 +470,21 @@ fn output(class: &str, lines: &[String]) -> String {
         false => lines.iter().map(|line| escape(line)).collect::<Vec<_>>().join("\n"),
     };
     format!("<pre class=\"{class}\"><samp>{lines}</samp></pre>\n")
+}
+
+/// What a server was asked for, each path once.
+fn requests(listing: &Listing) -> String {
+    let mut requests: Vec<String> = Vec::new();
+    for path in &listing.paths {
+        let request = format!("GET {path}");
+        if !requests.contains(&request) {
+            requests.push(request);
+        }
+    }
+    match requests.is_empty() {
+        true => "GET /".to_owned(),
+        false => requests.join(", "),
+    }
 }
 
 fn ran_with(versions: &std::collections::BTreeMap<String, String>, engine: &str) -> String {
