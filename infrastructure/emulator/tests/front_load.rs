@@ -4,10 +4,10 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use azure_managed_redis_emulator::{ClosedBy, ClusteringPolicy, Emulator, EventKind, Refusal};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use rustls::ClientConfig;
-use support::{Client, PATIENCE, refusals, resp, tls_with, token_of, trusting};
+use support::{Client, PATIENCE, refusals, resp, start_command, tls_with, token_of, trusting};
 
 const WRONGPASS: &str = "-WRONGPASS invalid username-password pair";
 const POLICIES: [ClusteringPolicy; 3] =
@@ -87,20 +87,7 @@ struct Process {
 impl Process {
     fn start() -> Self {
         let state = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_amr-emulator"))
-            .args(["--quiet", "--port", "0", "--entra-port", "0", "--managed-identity-port", "0"])
-            .args(["--proxy-port", "0", "--control-port", "0"])
-            .arg("--state")
-            .arg(state.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap())
-            .lines()
-            .map(Result::unwrap)
-            .take_while(|line| !line.starts_with("Ready."))
-            .collect();
+        let (child, lines) = start_command(state.path(), &[]);
         let of_system =
             lines.iter().skip_while(|line| *line != "# as system").skip(1).take_while(|line| !line.is_empty());
         let settings = of_system

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,7 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::{Value, json};
-use support::{Client, PATIENCE, claims, resp, trusting};
+use support::{Client, PATIENCE, claims, resp, start_command, trusting};
 
 const HONEST: &[&str] = &["system", "user", "service-principal", "system", "user", "service-principal"];
 const ATTACKERS: usize = 2;
@@ -50,17 +50,9 @@ struct Emulator {
 impl Emulator {
     fn start() -> Self {
         let state = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_amr-emulator"))
-            .args(["--quiet", "--clustering-policy", "OSSCluster", "--free-ports"])
-            .args(["--lifetime", "system=3s", "--lifetime", "user=4s", "--lifetime", "service-principal=5s"])
-            .arg("--state")
-            .arg(state.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().starts_with("Ready.")));
+        let lives = ["--lifetime", "system=3s", "--lifetime", "user=4s", "--lifetime", "service-principal=5s"];
+        let options = [&["--clustering-policy", "OSSCluster"], &lives[..]].concat();
+        let (child, _) = start_command(state.path(), &options);
         let control = fs::read_to_string(state.path().join("control.env")).unwrap();
         let control = control.lines().filter_map(|line| line.split_once('='));
         let control = control.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

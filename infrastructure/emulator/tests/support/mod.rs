@@ -2,9 +2,10 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,28 @@ use serde_json::Value;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// The emulator in a process of its own, on free ports, and what it printed before it was ready.
+pub(crate) fn start_command(state: &Path, options: &[&str]) -> (Child, Vec<String>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_amr-emulator"))
+        .args(["--quiet", "--free-ports"])
+        .args(options)
+        .arg("--state")
+        .arg(state)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line.starts_with("Ready.") {
+            return (child, printed);
+        }
+        printed.push(line);
+    }
+    panic!("it ended before it was ready, {}: {printed:#?}", child.wait().unwrap());
+}
 
 /// TLS settings of a client that trusts that CA.
 pub(crate) fn trusting(ca_file: &Path) -> Arc<ClientConfig> {
