@@ -320,6 +320,8 @@ pub struct Mistake {
     pub exit: Exit,
     /// The lines of the output that match are the capture. Each must match one.
     pub shows: Vec<Pattern>,
+    /// The capture begins with the first line that matches: what libraries log before that is no part of it.
+    pub shows_from: Option<Pattern>,
     /// Each must be in the emulator's log.
     #[serde(default)]
     pub logs: Vec<LogMatch>,

@@ -75,14 +75,7 @@ pub(crate) fn capture(
 ) -> Result<ErrorCapture> {
     let told: Vec<_> = run.events.iter().filter(|event| is_told(mistake, event)).cloned().collect();
     let masks = Masks::new(&told, &mistake.masks);
-    let printed = [&run.printed.stdout, &run.printed.stderr];
-    let output = printed
-        .iter()
-        .flat_map(|text| text.lines())
-        .filter(|line| mistake.shows.iter().any(|pattern| pattern.is_match(line)))
-        .map(|line| masks.text(line))
-        .collect();
-    let output = without_repetition(output);
+    let output = without_repetition(shown_lines(mistake, run).map(|line| masks.text(line)).collect());
     let (log, events) = said(&told, &masks);
     Ok(ErrorCapture {
         mistake: mistake.id.clone(),
@@ -96,6 +89,14 @@ pub(crate) fn capture(
         versions: versions(stack, dependencies)?,
         engine: run.engine.clone(),
     })
+}
+
+/// The lines of the output, standard error last, that belong into the book.
+pub(crate) fn shown_lines<'a>(mistake: &'a Mistake, run: &'a Run) -> impl Iterator<Item = &'a str> {
+    let printed = run.printed.stdout.lines().chain(run.printed.stderr.lines());
+    printed
+        .skip_while(|line| mistake.shows_from.as_ref().is_some_and(|first| !first.is_match(line)))
+        .filter(|line| mistake.shows.iter().any(|pattern| pattern.is_match(line)))
 }
 
 /// A program that tries again and again says the same each time, which would fill the page.

@@ -530,10 +530,12 @@ fn not_as_told(mistake: &Mistake, run: &Run) -> Vec<String> {
         }
         (Ending::Ended, _) => faults.push("it was ended".to_string()),
     }
-    let printed = || run.printed.stdout.lines().chain(run.printed.stderr.lines());
+    let shown: Vec<_> = record::shown_lines(mistake, run).collect();
     for pattern in &mistake.shows {
-        if !printed().any(|line| pattern.is_match(line)) {
-            faults.push(format!("it printed no line that matches /{}/", pattern.as_str()));
+        if !shown.iter().any(|line| pattern.is_match(line)) {
+            let from = mistake.shows_from.as_ref().map(|first| format!(", from /{}/ on", first.as_str()));
+            let from = from.unwrap_or_default();
+            faults.push(format!("it printed no line that matches /{}/{from}", pattern.as_str()));
         }
     }
     let events: Vec<_> = run.events.iter().filter_map(|event| serde_json::to_value(event).ok()).collect();
