@@ -1,6 +1,8 @@
 //! `amr-emulator control` and `amr-emulator events`: that they find the emulator that is meant, change it, tell what happens in it,
 //! and say what is wrong.
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::net::TcpListener;
@@ -504,7 +506,7 @@ fn token_prints_a_token_and_says_beside_it_how_to_use_it() {
     let mut shell = Command::new("sh");
     let output = shell.args(["-c", &script]).env("AMR_EMULATOR_STATE", state.folder()).output().unwrap();
     match text(&output.stdout).trim() {
-        "none" => eprintln!("skipped: there is no redis-cli here"),
+        "none" => _ = support::lacks("redis-cli"),
         said => assert_eq!(said.trim_matches('"'), "0b1ec700-0000-4000-8000-000000000002", "{}", text(&output.stderr)),
     }
 }

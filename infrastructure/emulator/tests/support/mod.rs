@@ -20,6 +20,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
+/// Tells that a test is skipped because the machine lacks something, and gives `false`. Where everything is required that is a
+/// failure.
+pub(crate) fn lacks(what: &str) -> bool {
+    let required = std::env::var_os("AMR_BOOK_REQUIRE_ALL").is_some_and(|all| !all.is_empty() && all != "0");
+    assert!(!required, "needs {what}");
+    eprintln!("skipped: needs {what}");
+    false
+}
+
 /// The emulator in a process of its own, on free ports, and what it printed before it was ready.
 pub(crate) fn start_command(state: &Path, options: &[&str]) -> (Child, Vec<String>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_amr-emulator"))
