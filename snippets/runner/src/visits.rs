@@ -35,12 +35,10 @@ impl Visits {
             let agent: ureq::Agent =
                 ureq::Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build().into();
             let mut visits = Vec::new();
-            let mut urls = urls.iter().cycle();
             while !stopped.load(Ordering::Relaxed) {
-                let Some(url) = urls.next() else { break };
-                match visit(&agent, url) {
+                match visit(&agent, &urls[visits.len() % urls.len()]) {
                     Ok(visit) => visits.push(Ok(visit)),
-                    // Nobody listens yet.
+                    // Nobody listens yet: the first is asked for again.
                     Err(ureq::Error::Io(error))
                         if visits.is_empty() && error.kind() == std::io::ErrorKind::ConnectionRefused => {}
                     // A visit that the end of the server cut short is no fault of it.
@@ -74,6 +72,27 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    /// Which answer comes first is not a question of when the server was ready.
+    #[test]
+    fn the_first_path_is_asked_for_until_somebody_listens() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let visits = Visits::begin(port, &["/first".to_string(), "/second".to_string()]);
+        thread::sleep(PAUSE + PAUSE / 2);
+        let server = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        for path in ["/first", "/second", "/first"] {
+            let (mut client, _) = server.accept().unwrap();
+            let mut request = [0; 1024];
+            let length = client.read(&mut request).unwrap();
+            let request = String::from_utf8_lossy(&request[..length]);
+            assert!(request.starts_with(&format!("GET {path} ")), "{request}");
+            client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        }
+        drop(server);
+        visits.end();
+    }
 
     #[test]
     fn a_server_is_visited_from_when_it_listens_until_the_end() {
