@@ -100,8 +100,7 @@ pub fn record(root: &Path, ids: &[String]) -> Result<()> {
     let ready: VecDeque<_> = chosen.into_iter().filter(|it| verifier.is_ready(it)).collect();
     let waiting = Mutex::new(ready);
     thread::scope(|scope| {
-        // Most of them wait for time to pass, so two at once halve the wait.
-        for _ in 0..2 {
+        for _ in 0..Verifier::at_once() {
             scope.spawn(|| {
                 loop {
                     let next = waiting.lock().expect("no recording panics").pop_front();

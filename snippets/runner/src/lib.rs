@@ -13,6 +13,7 @@ mod root;
 mod run;
 mod serve;
 mod stack;
+mod turns;
 mod verify;
 mod visits;
 mod warm_up;

@@ -16,6 +16,7 @@ use listings::{EnvironmentChange, Meanwhile, Policy, StopAfter, Trouble};
 
 use crate::process::{Printed, Running};
 use crate::stack::Program;
+use crate::turns::{Turn, Turns};
 use crate::visits::{Visit, Visits};
 
 /// How long a program may run that leaves by itself.
@@ -107,7 +108,9 @@ impl Ending {
     }
 }
 
-pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
+/// Runs it as soon as there is a turn, which it gives back when it has signed in, or could not: from then on it mostly waits.
+pub(crate) fn run(program: &Program, situation: &Situation, turns: &Turns) -> Result<Run> {
+    let mut turn = Some(turns.take());
     let emulator = emulator(situation).start().context("cannot start the emulator")?;
     if situation.trouble == Some(Trouble::SlowTokens) {
         for service in [Service::Entra, Service::ManagedIdentity] {
@@ -131,7 +134,7 @@ pub(crate) fn run(program: &Program, situation: &Situation) -> Result<Run> {
         Running::start(&mut command).with_context(|| format!("cannot start {}", program.executable.display()))?;
     let mut seen = Vec::new();
     let ending = meanwhile(&emulator, situation.meanwhile, || {
-        watch(&mut running, &emulator, situation, started, &mut visits, &mut seen)
+        watch(&mut running, &emulator, situation, started, &mut visits, &mut seen, &mut turn)
     })??;
     seen.extend(visits.map(Visits::end).unwrap_or_default());
     let elapsed = started.elapsed();
@@ -263,6 +266,7 @@ fn watch(
     started: Instant,
     visits: &mut Option<Visits>,
     seen: &mut Vec<Result<Visit, String>>,
+    turn: &mut Option<Turn>,
 ) -> Result<Ending> {
     let stop = situation.stop;
     let limit = match stop {
@@ -289,6 +293,9 @@ fn watch(
                 Stop::Never | Stop::TlsFailure => Ending::NeverLeft(limit),
             });
         }
+        if turn.is_some() && emulator.wait_for(Duration::ZERO, has_begun) {
+            *turn = None;
+        }
         match stop {
             Stop::Never => thread::sleep(GLANCE),
             Stop::After(condition, _) => {
@@ -306,6 +313,7 @@ fn watch(
             }
             Stop::TlsFailure => {
                 if emulator.wait_for(GLANCE, tls_failed) {
+                    *turn = None;
                     // Long enough for a client that goes on in spite of the certificate to be seen doing so.
                     let moment = Instant::now() + Duration::from_secs(2);
                     while Instant::now() < moment {
@@ -334,6 +342,19 @@ fn reached(condition: &StopAfter, events: &[Event]) -> bool {
 /// Connections that have signed in, with a token.
 fn signed_in(events: &[Event]) -> usize {
     events.iter().filter(|event| matches!(event.kind, EventKind::SignInAccepted { nth: 1, .. })).count()
+}
+
+/// Whether a program has come to the cache, and knows whether it is let in.
+fn has_begun(events: &[Event]) -> bool {
+    events.iter().any(|event| {
+        matches!(
+            event.kind,
+            EventKind::SignInAccepted { .. }
+                | EventKind::AccessKeyAccepted { .. }
+                | EventKind::SignInRefused { .. }
+                | EventKind::TlsFailed { .. }
+        )
+    })
 }
 
 fn tls_failed(events: &[Event]) -> bool {

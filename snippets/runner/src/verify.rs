@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +20,7 @@ use crate::process;
 use crate::record;
 use crate::run::{Ending, Run, Situation, Stop, run};
 use crate::stack::{NotReady, Program, Ready, toolchain};
+use crate::turns::Turns;
 
 /// Set to 1, every stack of the table must be there, and the listings must be cut off from the network: for CI. Set to
 /// [`EVERYTHING`], a stack must be there too that needs a package which some feeds lack.
@@ -198,6 +200,7 @@ pub struct Verifier {
     table: Table,
     stacks: BTreeMap<String, Result<Box<dyn Ready>, NotReady>>,
     alone: BTreeMap<String, Result<Program>>,
+    turns: Turns,
     require_all: bool,
     require_everything: bool,
     slow: bool,
@@ -226,6 +229,7 @@ impl Verifier {
             table,
             stacks,
             alone,
+            turns: Turns::new(cores()),
             require_all: switched_on(REQUIRE_ALL),
             require_everything: env::var_os(REQUIRE_ALL).is_some_and(|value| value == EVERYTHING),
             slow: switched_on(SLOW),
@@ -234,6 +238,12 @@ impl Verifier {
 
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// How many verifications are best run at once. Most of the time a listing waits: for a token to be due, or for a client to
+    /// give up.
+    pub fn at_once() -> usize {
+        6 * cores()
     }
 
     /// Never panics on account of the listing: whatever goes wrong is in the verdict.
@@ -310,7 +320,7 @@ impl Verifier {
         let scenario = self.scenario(listing)?;
         let policy = policy.or_else(|| scenario.policies.first().copied());
         let situation = Situation { policy, ..situation(&self.table, scenario, listing) };
-        let run = run(&self.program(listing)?, &situation)?;
+        let run = run(&self.program(listing)?, &situation, &self.turns)?;
         let complaints = judge(&self.expect(listing)?, &run);
         if !complaints.is_empty() {
             bail!("{}", report("it did not do what its scenario says", &complaints, &run));
@@ -355,7 +365,7 @@ impl Verifier {
                 None => Stop::Never,
             },
         };
-        let run = run(&ready.program(file)?, &situation)?;
+        let run = run(&ready.program(file)?, &situation, &self.turns)?;
         let faults = not_as_told(mistake, &run);
         if !faults.is_empty() {
             bail!("{}", report("it did not go wrong in the way that the table tells", &faults, &run));
@@ -408,7 +418,7 @@ impl Verifier {
         let scenario = self.scenario(listing)?;
         let situation =
             Situation { trouble: Some(trouble), stop: Stop::TlsFailure, ..situation(&self.table, scenario, listing) };
-        let run = run(&program, &situation)?;
+        let run = run(&program, &situation, &self.turns)?;
         let untrusted = match trouble {
             Trouble::RedisOtherAuthority | Trouble::RedisOtherName => Service::Redis,
             Trouble::EntraOtherAuthority | Trouble::EntraUnreachable | Trouble::SlowTokens => Service::Entra,
@@ -435,7 +445,7 @@ impl Verifier {
                     let lives = situation.lifetime.filter(|life| *life < SHORT_LIFE).map(|life| 2 * life);
                     situation.stop = Stop::After(condition, NEVER_SHOWN_WITHIN + lives.unwrap_or_default());
                 }
-                let run = run(&program, &situation)?;
+                let run = run(&program, &situation, &self.turns)?;
                 (judge(&self.expect(listing)?, &run), run)
             }
         };
@@ -458,7 +468,7 @@ impl Verifier {
             None => bail!("it was not prepared"),
         };
         let scenario = self.scenario(listing)?;
-        let run = run(program, &situation(&self.table, scenario, listing))?;
+        let run = run(program, &situation(&self.table, scenario, listing), &self.turns)?;
         let complaints = judge(&self.expect(listing)?, &run);
         match complaints.is_empty() {
             true => Ok(()),
@@ -480,6 +490,10 @@ impl Verifier {
         }
         bail!(text)
     }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(2, usize::from)
 }
 
 fn made_alone(table: &Table, listing: &Listing, ready: &dyn Ready) -> Result<Program> {

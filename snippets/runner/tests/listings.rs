@@ -58,9 +58,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode> {
 
     let verifier = Arc::new(verifier);
     let trials = will_run.into_iter().map(|it| trial(it, &verifier, &counts)).collect();
-    // Most of the time a listing waits: for a token to be due, or for a client to give up.
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    arguments.test_threads.get_or_insert(2 * cores);
+    arguments.test_threads.get_or_insert(Verifier::at_once());
     let filtered = arguments.filter.is_some() || !arguments.skip.is_empty() || arguments.ignored;
     let conclusion = libtest_mimic::run(&arguments, trials);
     if arguments.list {
