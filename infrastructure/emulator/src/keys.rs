@@ -9,6 +9,8 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 
 use aws_lc_rs::digest;
+use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, ThumbprintHash};
@@ -77,6 +79,8 @@ pub(crate) struct RsaKey {
 pub(crate) struct SigningKey {
     pub(crate) kid: String,
     pub(crate) rsa: RsaKey,
+    /// The public half, ready for use: it is asked for at every sign-in.
+    verifying: ParsedPublicKey,
     certificate_der: Vec<u8>,
     certificate_pem: String,
 }
@@ -301,7 +305,16 @@ impl SigningKey {
         // As in Entra ID: the key's name is the SHA-1 thumbprint of its certificate.
         let thumbprint = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &certificate_der);
         let kid = URL_SAFE_NO_PAD.encode(thumbprint);
-        Ok(SigningKey { kid, rsa: RsaKey::from_pem(key_pem)?, certificate_der, certificate_pem })
+        let rsa = RsaKey::from_pem(key_pem)?;
+        let number = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|e| e.to_string());
+        let public = PublicKeyComponents { n: number(&rsa.n)?, e: number(&rsa.e)? };
+        let verifying = public.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).map_err(|e| e.to_string())?;
+        Ok(SigningKey { kid, rsa, verifying, certificate_der, certificate_pem })
+    }
+
+    /// Whether it is a signature of `message` with RS256 and this key.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verifying.verify_sig(message, signature).is_ok()
     }
 
     /// Its entry in the key set, as Entra ID writes it; `issuer` only in the key sets of version 2.0.

@@ -1,16 +1,17 @@
 //! Tokens: made as Entra ID makes them, checked as the cache checks them. A token that was checked is another type
 //! ([`CheckedToken`]) than one that was not (`&str`).
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, Header, crypto, encode};
-use serde::de::{MapAccess, Visitor};
+use jsonwebtoken::{Algorithm, Header, encode};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::map::{Entry, Map};
+use serde_json::map::Map;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -179,12 +180,12 @@ fn claims(
     claims
 }
 
-/// Resource id of the web app that the managed identities belong to.
 /// A person's `sub`: another for each resource, and never the object id.
 fn pairwise(object_id: &str, audience: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, format!("{object_id} {audience}").as_bytes()))
 }
 
+/// Resource id of the web app that the managed identities belong to.
 fn site() -> String {
     format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/emulator/providers/Microsoft.Web/sites/app")
 }
@@ -217,30 +218,29 @@ const END_OF_TIME: f64 = 253_402_300_799.0;
 
 /// Checks a sign-in: the token, then whether the user name is its principal.
 pub(crate) fn check(tenant: &Tenant, username: &str, token: &str) -> Result<CheckedToken, Refused> {
-    let claims = verify_signature(tenant, token)?;
+    let payload = verify_signature(tenant, token)?;
+    let claims = Object::read(&payload, "its payload", "claim").or_else(not_a_token)?;
     let directory = tenant.directory();
     let text = |name: &str| match claims.get(name) {
-        Some(Value::String(value)) => Ok(value.as_str()),
+        Some(Member::Text(value)) => Ok(value.as_ref()),
         Some(_) => refuse(Refusal::MissingClaim, format!("the claim '{name}' is not text")),
         None => refuse(Refusal::MissingClaim, format!("the claim '{name}' is missing")),
     };
     let seconds = |name: &str| match claims.get(name) {
-        Some(value) => match value.as_f64() {
-            Some(seconds) if (0.0..=END_OF_TIME).contains(&seconds) => Ok(seconds as u64),
-            Some(seconds) if seconds > END_OF_TIME => refuse(
-                Refusal::MissingClaim,
-                format!("the claim '{name}' is beyond the year 9999. It counts seconds, not milliseconds"),
-            ),
-            _ => refuse(Refusal::MissingClaim, format!("the claim '{name}' is not a number of seconds")),
-        },
+        Some(Member::Number(seconds)) if (0.0..=END_OF_TIME).contains(seconds) => Ok(*seconds as u64),
+        Some(Member::Number(seconds)) if *seconds > END_OF_TIME => refuse(
+            Refusal::MissingClaim,
+            format!("the claim '{name}' is beyond the year 9999. It counts seconds, not milliseconds"),
+        ),
+        Some(_) => refuse(Refusal::MissingClaim, format!("the claim '{name}' is not a number of seconds")),
         None => refuse(Refusal::MissingClaim, format!("the claim '{name}' is missing")),
     };
 
     let shown = |claim: &str| cut_long(claim, 128);
 
     let issuer = text("iss")?;
-    let (v1, v2) = (azure::issuer_v1(directory.tenant_id), azure::issuer_v2(directory.tenant_id));
-    if issuer != v1 && issuer != v2 {
+    let v1 = azure::issuer_v1(directory.tenant_id);
+    if issuer != v1 && issuer != azure::issuer_v2(directory.tenant_id) {
         return refuse(
             Refusal::WrongIssuer,
             format!(
@@ -286,7 +286,7 @@ pub(crate) fn check(tenant: &Tenant, username: &str, token: &str) -> Result<Chec
     }
     let oid = text("oid")?;
     if username != oid {
-        let known = if claims.get("appid").or(claims.get("azp")).and_then(Value::as_str) == Some(username) {
+        let known = if claims.text("appid").or(claims.text("azp")) == Some(username) {
             " The user name that was sent is the client id"
         } else if Uuid::try_parse(username).is_ok_and(|sent| Uuid::try_parse(oid) == Ok(sent)) {
             " The user name that was sent means the same, but is not written like that"
@@ -308,28 +308,24 @@ pub(crate) fn check(tenant: &Tenant, username: &str, token: &str) -> Result<Chec
     Ok(CheckedToken {
         object_id,
         identity: identity.to_owned(),
-        uti: text("uti").unwrap_or("none").to_owned(),
+        uti: claims.text("uti").unwrap_or("none").to_owned(),
         expires,
     })
 }
 
-/// The claims, if the signature is right. Nothing in a token is believed before that.
-fn verify_signature(tenant: &Tenant, token: &str) -> Result<Map<String, Value>, Refused> {
-    let not_a_token = |what: &str| {
-        let why = format!("the password is not a token: {what}. Send the access token itself as the password");
-        Err(Refused { reason: Refusal::NotAToken, why })
-    };
-    let [header, payload, signature] = match parts(token) {
-        Ok(parts) => parts,
-        Err(what) => return not_a_token(what),
-    };
-    let header = match object(header, "its header", "field") {
-        Ok(header) => header,
-        Err(what) => return not_a_token(&what),
-    };
+fn not_a_token<T>(what: impl Display) -> Result<T, Refused> {
+    let why = format!("the password is not a token: {what}. Send the access token itself as the password");
+    Err(Refused { reason: Refusal::NotAToken, why })
+}
+
+/// The payload, if the signature is right. Nothing in a token is believed before that.
+fn verify_signature(tenant: &Tenant, token: &str) -> Result<Vec<u8>, Refused> {
+    let [header, payload, signature] = parts(token).or_else(not_a_token)?;
+    let header = decode(header, "its header").or_else(not_a_token)?;
+    let header = Object::read(&header, "its header", "field").or_else(not_a_token)?;
     match header.get("alg") {
-        Some(Value::String(algorithm)) if algorithm == "RS256" => {}
-        Some(Value::String(other)) => {
+        Some(Member::Text(algorithm)) if algorithm == "RS256" => {}
+        Some(Member::Text(other)) => {
             let other: String = other.chars().take(16).collect();
             return refuse(
                 Refusal::UnknownAlgorithm,
@@ -339,11 +335,11 @@ fn verify_signature(tenant: &Tenant, token: &str) -> Result<Map<String, Value>, 
         Some(_) => return not_a_token("its header names the algorithm in something else than text"),
         None => return not_a_token("its header names no algorithm"),
     }
-    if header.contains_key("crit") {
+    if header.get("crit").is_some() {
         return not_a_token("its header asks for an extension (crit), of which the cache knows none");
     }
     let key = match header.get("kid") {
-        Some(Value::String(kid)) => tenant.keys.published_as(kid),
+        Some(Member::Text(kid)) => tenant.keys.published_as(kid),
         Some(_) => return not_a_token("its header names the key in something else than text"),
         None => None,
     };
@@ -354,13 +350,13 @@ fn verify_signature(tenant: &Tenant, token: &str) -> Result<Map<String, Value>, 
         );
     };
     let signed = &token[..token.len() - signature.len() - 1];
-    if !crypto::verify(signature, signed.as_bytes(), &key.rsa.decoding, Algorithm::RS256).unwrap_or(false) {
+    if !URL_SAFE_NO_PAD.decode(signature).is_ok_and(|signature| key.verifies(signed.as_bytes(), &signature)) {
         return refuse(
             Refusal::BadSignature,
             "header or payload are not what was signed, or the signature was changed",
         );
     }
-    object(payload, "its payload", "claim").or_else(|what| not_a_token(&what))
+    decode(payload, "its payload").or_else(not_a_token)
 }
 
 /// The three parts of a token, or what is wrong with its form.
@@ -401,49 +397,123 @@ fn is_of_a_token(byte: u8) -> bool {
     TABLE[usize::from(byte)]
 }
 
-/// The JSON object in a part of a token, or what is wrong with it. A name that is there twice would mean one thing to one reader
-/// and another to the next.
-fn object(part: &str, what: &str, member: &str) -> Result<Map<String, Value>, String> {
-    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| format!("{what} is not base64url"))?;
-    match serde_json::from_slice(&bytes) {
-        Ok(Members { members, repeated: None }) => Ok(members),
-        Ok(Members { repeated: Some(name), .. }) => {
-            Err(format!("{what} has the {member} '{}' twice", cut_long(&name, 32)))
+/// What a part of a token holds.
+fn decode(part: &str, what: &str) -> Result<Vec<u8>, String> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| format!("{what} is not base64url"))
+}
+
+/// A JSON object as it was written. A check needs few of its members, so nothing is copied that need not be; all of it is read,
+/// for what is not JSON throughout is no token.
+struct Object<'t>(Vec<(Cow<'t, str>, Member<'t>)>);
+
+/// What a check can be about.
+enum Member<'t> {
+    Text(Cow<'t, str>),
+    Number(f64),
+    Other,
+}
+
+impl<'t> Object<'t> {
+    /// The object in a part of a token, or what is wrong with it. A name that is there twice would mean one thing to one reader
+    /// and another to the next.
+    fn read(part: &'t [u8], what: &str, member: &str) -> Result<Self, String> {
+        let object: Self = serde_json::from_slice(part).map_err(|_| format!("{what} is not a JSON object"))?;
+        let members = &object.0;
+        let repeated = (1..members.len()).find(|&at| members[..at].iter().any(|(name, _)| *name == members[at].0));
+        match repeated {
+            Some(at) => Err(format!("{what} has the {member} '{}' twice", cut_long(&members[at].0, 32))),
+            None => Ok(object),
         }
-        Err(_) => Err(format!("{what} is not a JSON object")),
+    }
+
+    fn get(&self, name: &str) -> Option<&Member<'t>> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, member)| member)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(Member::Text(text)) => Some(text),
+            _ => None,
+        }
     }
 }
 
-/// A JSON object as it was written.
-struct Members {
-    members: Map<String, Value>,
-    /// A name that is there more than once.
-    repeated: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for Members {
+impl<'de: 't, 't> Deserialize<'de> for Object<'t> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
-            type Value = Members;
+            type Value = Object<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
                 // Entra ID's tokens have some twenty claims.
-                let mut read = Members { members: Map::with_capacity(32), repeated: None };
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    match read.members.entry(name) {
-                        Entry::Vacant(place) => drop(place.insert(value)),
-                        Entry::Occupied(known) => read.repeated = Some(known.key().clone()),
-                    }
+                let mut members = Vec::with_capacity(32);
+                while let Some((Name(name), member)) = map.next_entry()? {
+                    members.push((name, member));
                 }
-                Ok(read)
+                Ok(Object(members))
             }
         }
         from.deserialize_map(Reader)
+    }
+}
+
+/// The name of a member, copied only if it was written with escapes.
+#[derive(Deserialize)]
+struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
+
+impl<'de: 't, 't> Deserialize<'de> for Member<'t> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Member<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Member<'de>, E> {
+                Ok(Member::Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Member<'de>, E> {
+                Ok(Member::Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Member<'de>, E> {
+                Ok(Member::Number(number as f64))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Member<'de>, E> {
+                Ok(Member::Number(number as f64))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Member<'de>, E> {
+                Ok(Member::Number(number))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Member<'de>, E> {
+                Ok(Member::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<Member<'de>, E> {
+                Ok(Member::Other)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Member<'de>, A::Error> {
+                while items.next_element::<Member>()?.is_some() {}
+                Ok(Member::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Member<'de>, A::Error> {
+                while members.next_entry::<Name, Member>()?.is_some() {}
+                Ok(Member::Other)
+            }
+        }
+        from.deserialize_any(Reader)
     }
 }
 

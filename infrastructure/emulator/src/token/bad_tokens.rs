@@ -42,7 +42,7 @@ fn other_key() -> EncodingKey {
 }
 
 fn signature(message: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
-    crypto::sign(message.as_bytes(), key, algorithm).unwrap()
+    jsonwebtoken::crypto::sign(message.as_bytes(), key, algorithm).unwrap()
 }
 
 impl Maker {
