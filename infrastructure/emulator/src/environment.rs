@@ -105,6 +105,10 @@ impl Environment {
     /// ```
     pub const ACCESS_KEY: &str = "access-key";
 
+    /// The variable from which the `java` command reads options: here, which authority to trust. Others may have set it for
+    /// reasons of their own; keep theirs, and put these behind them.
+    pub const JAVA_OPTIONS: &str = java_trust::VARIABLE;
+
     /// For a program that signs in with that key, and as nobody.
     pub(crate) fn with_access_key(key: &str, hosting: Hosting, addresses: &Addresses<'_>) -> Result<Self, Error> {
         let mut environment = Self::of(Self::ACCESS_KEY, addresses);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use regex::Regex;
+use roxmltree::{Document, Node};
 use toml::Value;
 
 use crate::table::Stack;
@@ -216,22 +216,31 @@ fn go_requirements(text: &str) -> Value {
 
 /// The parent and the dependencies of a `pom.xml`, by `group:artifact`, each as the line that tells of it.
 fn maven_coordinates(text: &str) -> Result<Value> {
-    let comment = Regex::new(r"(?s)<!--.*?-->")?;
-    let element = Regex::new(r"(?s)<(parent|dependency)>(.*?)</(?:parent|dependency)>")?;
-    let text = comment.replace_all(text, "");
+    let document = Document::parse(text)?;
+    let project = document.root_element();
+    let below = |path: &[&'static str]| -> Vec<Node> {
+        path.iter().fold(vec![project], |nodes, tag| {
+            nodes.iter().flat_map(Node::children).filter(|child| child.tag_name().name() == *tag).collect()
+        })
+    };
+    let parents = below(&["parent"]);
+    let managed = below(&["dependencyManagement", "dependencies", "dependency"]);
+    let own = below(&["dependencies", "dependency"]);
     let mut found = toml::Table::new();
-    for element in element.captures_iter(&text) {
+    for (element, is_parent) in
+        parents.iter().map(|it| (it, true)).chain(managed.iter().chain(&own).map(|it| (it, false)))
+    {
         let inner = |tag: &str| {
-            let (_, rest) = element[2].split_once(&format!("<{tag}>"))?;
-            rest.split_once(&format!("</{tag}>")).map(|(value, _)| value.trim().to_owned())
+            let child = element.children().find(|child| child.tag_name().name() == tag)?;
+            child.text().map(|text| text.trim().to_owned())
         };
         let (Some(group), Some(artifact)) = (inner("groupId"), inner("artifactId")) else {
-            bail!("it has a {} without groupId and artifactId", &element[1]);
+            bail!("it has a {} without groupId and artifactId", element.tag_name().name());
         };
         let name = format!("{group}:{artifact}");
-        let kind = match (&element[1], inner("scope").as_deref()) {
-            ("parent", _) => "parent ",
-            (_, Some("import")) => "bom ",
+        let kind = match inner("scope").as_deref() {
+            _ if is_parent => "parent ",
+            Some("import") => "bom ",
             _ => "",
         };
         let line = match inner("version") {

@@ -255,7 +255,8 @@ pub(crate) fn meanwhile<T>(
         });
         let done = what();
         over.store(true, Ordering::Relaxed);
-        changed.join().unwrap_or(Ok(())).map(|()| done)
+        let changed = changed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        changed.map(|()| done)
     })
 }
 

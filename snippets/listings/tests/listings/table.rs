@@ -261,7 +261,9 @@ fn dependency_lines_of_maven_tell_parents_and_lists_of_versions_apart() {
                </dependency></dependencies></dependencyManagement>\n<dependencies>\n\
                <dependency><groupId>a.b</groupId><artifactId>c</artifactId><version>1.0</version></dependency>\n\
                <dependency><groupId>a.b</groupId><artifactId>managed</artifactId></dependency>\n\
-               </dependencies></project>\n";
+               </dependencies><build><plugins><plugin><dependencies><dependency><groupId>a.b</groupId>\
+               <artifactId>of-a-plugin</artifactId><version>9</version></dependency></dependencies></plugin></plugins>\
+               </build></project>\n";
     fixture
         .write("snippets/python/pom.xml", pom)
         .write("snippets/scenarios.toml", &TABLE.replace("pyproject.toml", "pom.xml"));
@@ -275,8 +277,10 @@ fn dependency_lines_of_maven_tell_parents_and_lists_of_versions_apart() {
     for part in ["<parent>\n  <groupId>org.example</groupId>", "<scope>import</scope>", "<version>1.0</version>"] {
         assert_eq!(project.matches(part).count(), 1, "{part} in {project}");
     }
-    let fault = lines(&["a.b:other"]).unwrap_err();
-    assert!(fault.to_string().contains("pom.xml has no dependency `a.b:other`"), "{fault}");
+    for other in ["a.b:other", "a.b:of-a-plugin"] {
+        let fault = lines(&[other]).unwrap_err();
+        assert!(fault.to_string().contains(&format!("pom.xml has no dependency `{other}`")), "{fault}");
+    }
 }
 
 #[test]

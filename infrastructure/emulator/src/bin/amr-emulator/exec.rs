@@ -18,9 +18,6 @@ use crate::{CertificateFormat, Exec, Failure, Surroundings, guard, running};
 /// Signals that are meant for the command.
 const FORWARDED: &[i32] = &[SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
-/// What the `java` command reads options from. Unlike the other variables it is not for one thing only.
-const JAVA_OPTIONS: &str = "JDK_JAVA_OPTIONS";
-
 pub(crate) fn run(options: Exec) -> Result<ExitCode, Failure> {
     // From here on signals wait for the command instead of ending us.
     let signals = SignalsInfo::<WithOrigin>::new(FORWARDED)?;
@@ -40,9 +37,10 @@ pub(crate) fn run(options: Exec) -> Result<ExitCode, Failure> {
         guard.env_remove(name);
     }
     guard.envs(&environment);
-    // Options that its user has for Java stay, and ours come after them.
-    if let (Ok(theirs), Some(ours)) = (std::env::var(JAVA_OPTIONS), environment.get(JAVA_OPTIONS)) {
-        guard.env(JAVA_OPTIONS, format!("{theirs} {ours}"));
+    // This variable is not for one thing only. Options that its user has for Java stay, and ours come after them.
+    let java = Environment::JAVA_OPTIONS;
+    if let (Ok(theirs), Some(ours)) = (std::env::var(java), environment.get(java)) {
+        guard.env(java, format!("{theirs} {ours}"));
     }
     guard.env(running::ADDRESS, emulator.control_address()).env(running::TOKEN, emulator.control_token());
     // SAFETY: one system call between fork and exec; nothing is allocated and no lock is taken.
