@@ -227,20 +227,19 @@ fn maven_coordinates(text: &str) -> Result<Value> {
     let managed = below(&["dependencyManagement", "dependencies", "dependency"]);
     let own = below(&["dependencies", "dependency"]);
     let mut found = toml::Table::new();
-    for (element, is_parent) in
-        parents.iter().map(|it| (it, true)).chain(managed.iter().chain(&own).map(|it| (it, false)))
-    {
+    for element in [parents, managed, own].concat() {
+        let tag = element.tag_name().name();
         let inner = |tag: &str| {
             let child = element.children().find(|child| child.tag_name().name() == tag)?;
             child.text().map(|text| text.trim().to_owned())
         };
         let (Some(group), Some(artifact)) = (inner("groupId"), inner("artifactId")) else {
-            bail!("it has a {} without groupId and artifactId", element.tag_name().name());
+            bail!("it has a {tag} without groupId and artifactId");
         };
         let name = format!("{group}:{artifact}");
-        let kind = match inner("scope").as_deref() {
-            _ if is_parent => "parent ",
-            Some("import") => "bom ",
+        let kind = match (tag, inner("scope").as_deref()) {
+            ("parent", _) => "parent ",
+            (_, Some("import")) => "bom ",
             _ => "",
         };
         let line = match inner("version") {
