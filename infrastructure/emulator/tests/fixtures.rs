@@ -6,7 +6,9 @@ mod support;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+
+use support::{both, lacks};
 
 /// What is in the environment of everything that a fixture starts.
 const MARK: &str = "AMR_EMULATOR_FIXTURE";
@@ -96,12 +98,8 @@ impl Fixture {
         if version.is_some_and(|version| version >= oldest) {
             return true;
         }
-        support::lacks(&format!("{program} {}.{} or newer, found {version:?}", oldest.0, oldest.1))
+        lacks(&format!("{program} {}.{} or newer, found {version:?}", oldest.0, oldest.1))
     }
-}
-
-fn both(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// The first two numbers of the first word that has some.

@@ -13,8 +13,6 @@ use support::{Client, PATIENCE, Reply, refusals, resp, token_of};
 
 const WRONGPASS: &str = "-WRONGPASS invalid username-password pair";
 const NOAUTH: &str = "-NOAUTH Authentication required.";
-const POLICIES: [ClusteringPolicy; 3] =
-    [ClusteringPolicy::NoCluster, ClusteringPolicy::EnterpriseCluster, ClusteringPolicy::OssCluster];
 
 fn start(policy: ClusteringPolicy) -> Emulator {
     Emulator::builder().clustering_policy(policy).start().unwrap()
@@ -71,7 +69,7 @@ fn own_key(client: &mut Client) -> String {
 
 #[test]
 fn thousands_of_commands_may_follow_a_sign_in_without_waiting_for_it() {
-    for policy in POLICIES {
+    for &(_, policy) in ClusteringPolicy::ALL {
         let emulator = start(policy);
         let (system, token) = token_of(&emulator, "system");
         let (user, other) = token_of(&emulator, "user");
@@ -132,7 +130,7 @@ fn a_sign_in_may_be_cut_anywhere_with_commands_before_and_behind() {
 
 #[test]
 fn a_sign_in_counts_only_if_its_transaction_runs() {
-    for policy in POLICIES {
+    for &(_, policy) in ClusteringPolicy::ALL {
         let emulator = start(policy);
         let (user, token) = token_of(&emulator, "user");
         let user_id = user.as_str();
@@ -216,7 +214,7 @@ fn a_transaction_that_was_refused_ties_no_keys_together() {
 
 #[test]
 fn hello_in_all_its_forms_is_the_engines_own() {
-    for policy in POLICIES {
+    for &(_, policy) in ClusteringPolicy::ALL {
         let emulator = start(policy);
         let (id, token) = token_of(&emulator, "system");
         let (id, token) = (id.as_str(), token.as_str());
@@ -778,7 +776,7 @@ fn after_a_protocol_error_nothing_is_carried_out() {
 
 #[test]
 fn a_client_that_closes_its_side_still_gets_its_replies() {
-    for policy in POLICIES {
+    for &(_, policy) in ClusteringPolicy::ALL {
         let emulator = start(policy);
         let mut client = Client::signed_in(&emulator, emulator.redis_port(), "system");
         let bytes: Vec<u8> = (0..1000).flat_map(|n| resp(&["ECHO", &n.to_string()])).collect();

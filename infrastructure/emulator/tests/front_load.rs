@@ -18,8 +18,6 @@ use rustls::ClientConfig;
 use support::{Client, PATIENCE, refusals, resp, start_command, tls_with, token_of, trusting};
 
 const WRONGPASS: &str = "-WRONGPASS invalid username-password pair";
-const POLICIES: [ClusteringPolicy; 3] =
-    [ClusteringPolicy::NoCluster, ClusteringPolicy::EnterpriseCluster, ClusteringPolicy::OssCluster];
 
 /// How often connections ended, by whom.
 fn ends(emulator: &Emulator) -> BTreeMap<String, usize> {
@@ -38,7 +36,7 @@ fn accepted(emulator: &Emulator) -> usize {
 
 #[test]
 fn a_hundred_thousand_replies_wait_for_a_client_that_reads_late() {
-    for policy in POLICIES {
+    for &(_, policy) in ClusteringPolicy::ALL {
         let emulator = Emulator::builder().clustering_policy(policy).start().unwrap();
         let (system, token) = token_of(&emulator, "system");
         let mut client = Client::signed_in(&emulator, emulator.redis_port(), "user");
@@ -314,7 +312,7 @@ fn connections_whose_tokens_run_out_together_are_cut_together_and_come_back() {
     };
     // Side by side, for all of them wait.
     std::thread::scope(|scope| {
-        for policy in POLICIES {
+        for &(_, policy) in ClusteringPolicy::ALL {
             scope.spawn(move || in_one_policy(policy));
         }
     });
@@ -323,7 +321,7 @@ fn connections_whose_tokens_run_out_together_are_cut_together_and_come_back() {
 /// Whoever signs in while the assignment goes is refused or cut, whichever comes first; nobody stays.
 #[test]
 fn nobody_stays_who_signed_in_while_the_assignment_was_removed() {
-    for policy in POLICIES {
+    for &(_, policy) in ClusteringPolicy::ALL {
         let emulator = Emulator::builder().clustering_policy(policy).start().unwrap();
         let control = emulator.control();
         let config = trusting(emulator.ca_file());

@@ -35,7 +35,7 @@ fn module(folder: &Path) -> Option<std::path::PathBuf> {
 fn each_engine_has_the_modules_it_is_given() {
     let folder = tempfile::tempdir().unwrap();
     let Some(module) = module(folder.path()) else { return };
-    for policy in [ClusteringPolicy::NoCluster, ClusteringPolicy::EnterpriseCluster, ClusteringPolicy::OssCluster] {
+    for &(_, policy) in ClusteringPolicy::ALL {
         let emulator = Emulator::builder().module(&module).clustering_policy(policy).start().unwrap();
         let control = emulator.control();
         assert_eq!(emulator.engine().modules, [module.canonicalize().unwrap()]);

@@ -1,10 +1,12 @@
 //! The README's commands and workflows do what it says, run as a reader would.
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 const README: &str = include_str!("../README.md");
 
@@ -45,9 +47,9 @@ impl Reader {
             shell.env_remove(name);
         }
         shell.env("HOME", self.home.path()).env("GITHUB_ENV", &file).envs(&self.variables).env("PATH", path);
-        let Output { status, stdout, stderr } = shell.output().unwrap();
-        let printed = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-        assert!(status.success(), "{script}\n{printed}");
+        let output = shell.output().unwrap();
+        let printed = support::both(&output);
+        assert!(output.status.success(), "{script}\n{printed}");
         let set = fs::read_to_string(&file).unwrap();
         let set = set.lines().map(|line| line.split_once('=').expect("NAME=VALUE"));
         self.variables.extend(set.map(|(name, value)| (name.to_owned(), value.to_owned())));

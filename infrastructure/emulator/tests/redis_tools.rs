@@ -4,13 +4,10 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use azure_managed_redis_emulator::{ClusteringPolicy, Emulator, EventKind};
-use support::{PATIENCE, lacks, token_of};
-
-const POLICIES: [ClusteringPolicy; 3] =
-    [ClusteringPolicy::NoCluster, ClusteringPolicy::EnterpriseCluster, ClusteringPolicy::OssCluster];
+use support::{PATIENCE, both, lacks, token_of};
 
 /// Enough requests that each shard gets some.
 const REQUESTS: u64 = 3_000;
@@ -18,9 +15,7 @@ const REQUESTS: u64 = 3_000;
 /// Whether the machine has that tool, and that one can do TLS.
 fn has(tool: &str) -> bool {
     let help = Command::new(tool).arg("--help").output();
-    let can_tls = help.is_ok_and(|Output { stdout, stderr, .. }| {
-        [stdout, stderr].iter().any(|text| String::from_utf8_lossy(text).contains("--tls"))
-    });
+    let can_tls = help.is_ok_and(|help| both(&help).contains("--tls"));
     can_tls || lacks(&format!("{tool} with TLS, as Debian's package redis-tools has it"))
 }
 
@@ -35,9 +30,7 @@ fn tool(name: &str, emulator: &Emulator, arguments: &[&str]) -> Command {
 
 fn printed(mut command: Command) -> String {
     let output = command.output().unwrap();
-    let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-        .trim()
-        .to_owned();
+    let printed = both(&output).trim().to_owned();
     assert!(output.status.success(), "{:?}\n{printed}", command.get_program());
     printed
 }
@@ -73,7 +66,7 @@ fn redis_cli_works_under_each_policy() {
     if !has("redis-cli") {
         return;
     }
-    for policy in POLICIES {
+    for &(_, policy) in ClusteringPolicy::ALL {
         let emulator = Emulator::builder().clustering_policy(policy).start().unwrap();
         let (_, token) = token_of(&emulator, "user");
         let cli = |arguments: &[&str]| {
@@ -103,7 +96,7 @@ fn redis_benchmark_works_under_each_policy() {
     if !has("redis-benchmark") {
         return;
     }
-    for policy in POLICIES {
+    for &(_, policy) in ClusteringPolicy::ALL {
         let emulator = Emulator::builder().clustering_policy(policy).start().unwrap();
         let (_, token) = token_of(&emulator, "user");
         let is_cluster = policy == ClusteringPolicy::OssCluster;
